@@ -1,0 +1,28 @@
+/* The table of commands: one row here, one cmd_NAME.c beside it. */
+#pragma once
+
+#include <glib.h>
+
+/* Exit codes of every command but `run` (which answers as timeout(1) does). The numbers are part of
+ * the interface: docs/man lists them. */
+#define GT_EXIT_CODES(X)                                                                           \
+  X (OK, 0, "done")                                                                                \
+  X (FAILED, 1, "the work was done and its answer is no, or failed")                               \
+  X (USAGE, 2, "wrong option, argument or input file")                                             \
+  X (SYSTEM, 111, "the system failed: broker, disk, process, memory")
+
+typedef enum {
+#define X(name, code, text) GT_EXIT_##name = (code),
+  GT_EXIT_CODES (X)
+#undef X
+} GtExit;
+
+/* argv[0] is the command's name. Returns the process' exit code. */
+typedef int (*GtCommandFunc) (int argc, char **argv);
+
+/* X (name, function suffix, one line of help) */
+#define GT_COMMANDS(X)
+
+#define X(name, suffix, help) int gt_cmd_##suffix (int argc, char **argv);
+GT_COMMANDS (X)
+#undef X

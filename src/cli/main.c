@@ -1,0 +1,54 @@
+/* gilotine: dispatches to one cmd_*.c; nothing else lives here. */
+#include "cli/cmd.h"
+
+#include <locale.h>
+#include <stdio.h>
+#include <string.h>
+
+typedef struct {
+  const char *name;
+  GtCommandFunc func;
+  const char *help;
+} Command;
+
+static const Command commands[] = {
+#define X(name, suffix, help) { name, gt_cmd_##suffix, help },
+  GT_COMMANDS (X)
+#undef X
+      { NULL, NULL, NULL },
+};
+
+static void
+print_help (FILE *out)
+{
+  fprintf (out,
+           "Usage: gilotine COMMAND [OPTION]... [ARGUMENT]...\n"
+           "Deadlines that hold, and a laboratory that shows how others do not.\n\nCommands:\n");
+  for (const Command *c = commands; c->name != NULL; c++)
+    fprintf (out, "  %-8s %s\n", c->name, c->help);
+  fprintf (out, "\n'gilotine COMMAND --help' tells the options of one command.\n");
+}
+
+int
+main (int argc, char **argv)
+{
+  setlocale (LC_ALL, "");
+  if (argc < 2) {
+    print_help (stderr);
+    return GT_EXIT_USAGE;
+  }
+  const char *name = argv[1];
+  if (strcmp (name, "--help") == 0 || strcmp (name, "-h") == 0 || strcmp (name, "help") == 0) {
+    print_help (stdout);
+    return GT_EXIT_OK;
+  }
+  if (strcmp (name, "--version") == 0) {
+    printf ("gilotine %s\n", GT_VERSION);
+    return GT_EXIT_OK;
+  }
+  for (const Command *c = commands; c->name != NULL; c++)
+    if (strcmp (name, c->name) == 0)
+      return c->func (argc - 1, argv + 1);
+  fprintf (stderr, "gilotine: no command '%s'; 'gilotine --help' lists them\n", name);
+  return GT_EXIT_USAGE;
+}

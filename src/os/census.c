@@ -1,72 +1,13 @@
-#include "os/census.h"
-
-#include "os/proc_reader.h"
+#include "os/census_private.h"
 
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>
 
-#define MARK_VARIABLE "GILOTINE_MARK"
-
-/* An argument list may be 2 MiB long; what people read of it is the beginning. */
-#define CMDLINE_SHOWN 4096
-
-/* The kernel allows an environment of a quarter of the stack limit at most, 6 MiB. */
-#define ENVIRON_LIMIT (8u << 20)
-#define FILE_LIMIT    (64u << 10)
-
-#define PF_KTHREAD 0x00200000u
-
-/* What is remembered of a process from pass to pass, found by pid. */
-typedef struct {
-  pid_t pid;
-  guint64 start_ticks;
-  guint64 pass; /* last pass that saw it */
-  guint record; /* index among this pass' records */
-  pid_t root;
-  gboolean member;  /* once a member, always a member */
-  gboolean counted; /* its CPU time is part of the totals: member, or all were asked for */
-  gboolean cpu_known;
-  gint64 cpu_ns; /* when last seen */
-  guint64 image; /* that mark and command line belong to */
-  char comm_raw[GT_PROC_COMM_MAX + 1];
-  char *comm;
-  char *cmdline;
-  char *mark;
-  gboolean cmdline_known, mark_known;
-  gboolean mark_tried; /* known, or known not to be readable */
-} Entry;
-
-/* A process in this pass. Links are indices of records, -1 for none. */
-typedef struct {
-  GtProcStat stat;
-  Entry *entry;
-  GtMember member;
-  gint parent, first_child, next_sibling;
-  gint shown; /* index in the result */
-  guint visit;
-} Record;
-
-struct GtCensus {
-  GtProcReader reader;
-  GHashTable *entries; /* pid -> Entry, owned */
-  GArray *records;     /* Record, by pid */
-  GArray *shown;       /* GtProcess */
-  GArray *bound;       /* GtCensusRoot with the start time that was found */
-  GString *text;       /* scratch */
-  GString *mark;       /* the mark looked for, escaped as the entries' are */
-  gboolean want_mark;
-  GtCensusFlags flags;
-  guint64 pass;
-  gint64 cpu_vanished_ns;
-  gint64 tick_ns, page_bytes;
-  GtCensusResult result;
-};
-
 static void
 entry_free (gpointer data)
 {
-  Entry *entry = (Entry *) data;
+  GtCensusEntry *entry = (GtCensusEntry *) data;
   g_free (entry->comm);
   g_free (entry->cmdline);
   g_free (entry->mark);
@@ -82,7 +23,7 @@ gt_census_new (const char *proc_root, GError **error)
   GtCensus *census = g_new0 (GtCensus, 1);
   census->reader = reader;
   census->entries = g_hash_table_new_full (g_direct_hash, g_direct_equal, NULL, entry_free);
-  census->records = g_array_new (FALSE, FALSE, sizeof (Record));
+  census->records = g_array_new (FALSE, FALSE, sizeof (GtCensusRecord));
   census->shown = g_array_new (FALSE, FALSE, sizeof (GtProcess));
   census->bound = g_array_new (FALSE, FALSE, sizeof (GtCensusRoot));
   census->text = g_string_new (NULL);
@@ -107,10 +48,10 @@ gt_census_free (GtCensus *census)
   g_free (census);
 }
 
-static Record *
+static GtCensusRecord *
 record_at (const GtCensus *census, gint index)
 {
-  return &g_array_index (census->records, Record, index);
+  return &g_array_index (census->records, GtCensusRecord, index);
 }
 
 static gint64
@@ -129,24 +70,9 @@ own_cpu_ns (const GtCensus *census, const GtProcStat *stat)
   return saturating_product (ticks, census->tick_ns);
 }
 
-static gboolean
-is_zombie (const GtProcStat *stat)
-{
-  return (stat->state == 'Z' || stat->state == 'X') && stat->threads <= 1;
-}
-
-static gboolean
-fail (pid_t pid, const char *name, GError **error)
-{
-  int code = errno;
-  g_set_error (error, GT_PROC_ERROR, GT_PROC_ERROR_READ, "cannot read %s of process %d: %s", name,
-               (int) pid, g_strerror (code));
-  return FALSE;
-}
-
 /* The process is not the one that was remembered under this pid, which is gone. */
 static void
-account_vanished (GtCensus *census, const Entry *entry)
+account_vanished (GtCensus *census, const GtCensusEntry *entry)
 {
   if (!entry->counted)
     return;
@@ -154,14 +80,14 @@ account_vanished (GtCensus *census, const Entry *entry)
   census->cpu_vanished_ns += entry->cpu_ns;
 }
 
-static Entry *
+static GtCensusEntry *
 find_entry (const GtCensus *census, pid_t pid)
 {
-  return (Entry *) g_hash_table_lookup (census->entries, GINT_TO_POINTER (pid));
+  return (GtCensusEntry *) g_hash_table_lookup (census->entries, GINT_TO_POINTER (pid));
 }
 
 static void
-set_comm (GtCensus *census, Entry *entry, const GtProcStat *stat)
+set_comm (GtCensus *census, GtCensusEntry *entry, const GtProcStat *stat)
 {
   g_strlcpy (entry->comm_raw, stat->comm, sizeof entry->comm_raw);
   g_string_truncate (census->text, 0);
@@ -174,14 +100,14 @@ set_comm (GtCensus *census, Entry *entry, const GtProcStat *stat)
  * be seen, a new name means that it executed a program. A zombie has no image: it keeps what it
  * had. A new name alone does not touch the mark: who writes titles over the environment changes
  * both. */
-static Entry *
+static GtCensusEntry *
 remember (GtCensus *census, const GtProcStat *stat)
 {
-  Entry *entry = find_entry (census, stat->pid);
+  GtCensusEntry *entry = find_entry (census, stat->pid);
   if (entry == NULL || entry->start_ticks != stat->start_ticks) {
     if (entry != NULL)
       account_vanished (census, entry);
-    entry = g_new0 (Entry, 1);
+    entry = g_new0 (GtCensusEntry, 1);
     entry->pid = stat->pid;
     entry->start_ticks = stat->start_ticks;
     entry->image = stat->image;
@@ -197,111 +123,15 @@ remember (GtCensus *census, const GtProcStat *stat)
     entry->image = stat->image;
   if (executed)
     entry->mark_tried = FALSE;
-  if ((executed || renamed) && !is_zombie (stat))
+  if ((executed || renamed) && !gt_census_is_zombie (stat))
     entry->cmdline_known = FALSE;
   return entry;
-}
-
-/* Another file of the process whose folder is open. DENIED: it lives, but this cannot be known.
- * GONE: it ended. A zombie has its stat line still, and nothing else: then the record becomes one.
- */
-static GtProcRead
-read_extra (GtCensus *census, Record *record, const char *name, gsize limit)
-{
-  GtProcStat stat;
-  GtProcRead result = gt_proc_reader_file (&census->reader, name, limit);
-  if (result != GT_PROC_READ_GONE)
-    return result;
-  result = gt_proc_reader_stat_again (&census->reader, &stat);
-  if (result != GT_PROC_READ_OK)
-    return result;
-  record->stat = stat;
-  return GT_PROC_READ_DENIED;
-}
-
-/* In the middle of an exec the environment is empty for a moment: then the next pass looks again.
- */
-static GtProcRead
-read_mark (GtCensus *census, Record *record)
-{
-  const GtProcReader *reader = &census->reader;
-  Entry *entry = record->entry;
-  GtProcRead result = read_extra (census, record, "environ", ENVIRON_LIMIT);
-  if (result == GT_PROC_READ_DENIED)
-    entry->mark_tried = TRUE;
-  if (result != GT_PROC_READ_OK)
-    return result;
-  if (reader->length == 0 && !record->stat.has_environment && record->stat.image != 0)
-    return GT_PROC_READ_OK;
-  gsize length = 0;
-  const char *value = gt_proc_find_env (reader->buffer, reader->length, MARK_VARIABLE, &length);
-  g_clear_pointer (&entry->mark, g_free);
-  if (value != NULL) {
-    g_string_truncate (census->text, 0);
-    gt_proc_escape (value, length, census->text);
-    entry->mark = g_strndup (census->text->str, census->text->len);
-  }
-  entry->mark_known = entry->mark_tried = TRUE;
-  return GT_PROC_READ_OK;
-}
-
-static GtProcRead
-read_cmdline (GtCensus *census, Record *record)
-{
-  const GtProcReader *reader = &census->reader;
-  Entry *entry = record->entry;
-  GtProcRead result = read_extra (census, record, "cmdline", FILE_LIMIT);
-  if (result != GT_PROC_READ_OK)
-    return result;
-  /* Empty for a program: it is about to become a zombie, or to execute another. */
-  if (reader->length == 0 && entry->cmdline != NULL)
-    return result;
-  gt_proc_join_cmdline (reader->buffer, reader->length, CMDLINE_SHOWN, census->text);
-  g_free (entry->cmdline);
-  entry->cmdline = g_strndup (census->text->str, census->text->len);
-  entry->cmdline_known = reader->length > 0 || (record->stat.flags & PF_KTHREAD) != 0;
-  return result;
-}
-
-/* Opens the process of this record for more than its stat line. GONE when the pid now belongs to
- * another process. */
-static GtProcRead
-enter_again (GtCensus *census, Record *record)
-{
-  GtProcStat stat;
-  GtProcRead result = gt_proc_reader_enter (&census->reader, record->stat.pid, &stat);
-  if (result == GT_PROC_READ_OK && stat.start_ticks != record->stat.start_ticks)
-    result = GT_PROC_READ_GONE;
-  if (result == GT_PROC_READ_OK)
-    record->stat = stat;
-  else
-    gt_proc_reader_leave (&census->reader);
-  return result;
-}
-
-/* The mark of a process not looked at since it last executed a program. FALSE only with an error;
- * what vanished meanwhile stays among the records, and is dropped when it is to be shown. */
-static gboolean
-look_for_mark (GtCensus *census, Record *record, GError **error)
-{
-  Entry *entry = record->entry;
-  if (entry->mark_tried || is_zombie (&record->stat))
-    return TRUE;
-  if (record->stat.flags & PF_KTHREAD) {
-    entry->mark_known = entry->mark_tried = TRUE;
-    return TRUE;
-  }
-  GtProcRead result = enter_again (census, record);
-  if (result == GT_PROC_READ_OK)
-    result = read_mark (census, record);
-  gt_proc_reader_leave (&census->reader);
-  return result != GT_PROC_READ_FAILED || fail (entry->pid, "environ", error);
 }
 
 static gboolean
 scan_process (GtCensus *census, pid_t pid, GError **error)
 {
-  Record record = { .parent = -1, .first_child = -1, .next_sibling = -1, .shown = -1 };
+  GtCensusRecord record = { .parent = -1, .first_child = -1, .next_sibling = -1, .shown = -1 };
   switch (gt_proc_reader_stat (&census->reader, pid, &record.stat)) {
   case GT_PROC_READ_OK:
     break;
@@ -309,18 +139,18 @@ scan_process (GtCensus *census, pid_t pid, GError **error)
     return TRUE;
   case GT_PROC_READ_DENIED: {
     /* Not to be taken for one that vanished. */
-    Entry *known = find_entry (census, pid);
+    GtCensusEntry *known = find_entry (census, pid);
     if (known != NULL)
       known->pass = census->pass;
     census->result.totals.denied++;
     return TRUE;
   }
   case GT_PROC_READ_FAILED:
-    return fail (pid, "stat", error);
+    return gt_census_fail (pid, "stat", error);
   }
   record.entry = remember (census, &record.stat);
   record.entry->record = census->records->len;
-  if (census->want_mark && !look_for_mark (census, &record, error))
+  if (census->want_mark && !gt_census_read_mark (census, &record, error))
     return FALSE;
   g_array_append_val (census->records, record);
   return TRUE;
@@ -329,7 +159,7 @@ scan_process (GtCensus *census, pid_t pid, GError **error)
 static gint
 by_pid (gconstpointer a, gconstpointer b)
 {
-  const Record *left = (const Record *) a, *right = (const Record *) b;
+  const GtCensusRecord *left = (const GtCensusRecord *) a, *right = (const GtCensusRecord *) b;
   return (left->stat.pid > right->stat.pid) - (left->stat.pid < right->stat.pid);
 }
 
@@ -375,14 +205,14 @@ scan (GtCensus *census, GError **error)
 /* A parent is never younger than its child: else the parent ended, and its pid was reused, between
  * the two looks. */
 static gint
-find_parent (const GtCensus *census, const Record *child)
+find_parent (const GtCensus *census, const GtCensusRecord *child)
 {
-  const Entry *entry = find_entry (census, child->stat.ppid);
+  const GtCensusEntry *entry = find_entry (census, child->stat.ppid);
   if (entry == NULL || entry->pass != census->pass || entry == child->entry)
     return -1;
   if (entry->record >= census->records->len)
     return -1;
-  const Record *parent = record_at (census, (gint) entry->record);
+  const GtCensusRecord *parent = record_at (census, (gint) entry->record);
   if (parent->entry != entry || parent->stat.start_ticks > child->stat.start_ticks)
     return -1;
   return (gint) entry->record;
@@ -415,10 +245,10 @@ link_tree (GtCensus *census)
     record_at (census, i)->parent = find_parent (census, record_at (census, i));
   cut_rings (census);
   for (gint i = n - 1; i >= 0; i--) { /* backwards, so that siblings end up by pid */
-    Record *record = record_at (census, i);
+    GtCensusRecord *record = record_at (census, i);
     if (record->parent < 0)
       continue;
-    Record *parent = record_at (census, record->parent);
+    GtCensusRecord *parent = record_at (census, record->parent);
     record->next_sibling = parent->first_child;
     parent->first_child = i;
   }
@@ -443,10 +273,10 @@ static void
 find_roots (GtCensus *census, const GtCensusOptions *options)
 {
   for (gsize i = 0; i < options->n_roots; i++) {
-    const Entry *entry = find_entry (census, options->roots[i].pid);
+    const GtCensusEntry *entry = find_entry (census, options->roots[i].pid);
     if (entry == NULL || entry->pass != census->pass || entry->record >= census->records->len)
       continue;
-    Record *record = record_at (census, (gint) entry->record);
+    GtCensusRecord *record = record_at (census, (gint) entry->record);
     if (record->entry == entry && is_bound_to (census, &options->roots[i], entry->start_ticks))
       record->member |= GT_MEMBER_ROOT;
   }
@@ -454,14 +284,14 @@ find_roots (GtCensus *census, const GtCensusOptions *options)
 
 /* The parent is a member, or was one when last seen and ended since: its child was still its child
  * when it was looked at. */
-static const Entry *
-parent_member (const GtCensus *census, const Record *record)
+static const GtCensusEntry *
+parent_member (const GtCensus *census, const GtCensusRecord *record)
 {
   if (record->parent >= 0) {
-    const Record *parent = record_at (census, record->parent);
+    const GtCensusRecord *parent = record_at (census, record->parent);
     return parent->member != 0 ? parent->entry : NULL;
   }
-  const Entry *gone = find_entry (census, record->stat.ppid);
+  const GtCensusEntry *gone = find_entry (census, record->stat.ppid);
   if (gone == NULL || !gone->member || gone->pass == census->pass
       || gone->start_ticks > record->stat.start_ticks)
     return NULL;
@@ -471,10 +301,10 @@ parent_member (const GtCensus *census, const Record *record)
 /* Parents come first. A process keeps the root it was first attributed to, whoever adopts it later.
  */
 static void
-decide_membership (GtCensus *census, Record *record)
+decide_membership (GtCensus *census, GtCensusRecord *record)
 {
-  Entry *entry = record->entry;
-  const Entry *parent = parent_member (census, record);
+  GtCensusEntry *entry = record->entry;
+  const GtCensusEntry *parent = parent_member (census, record);
   if (census->mark->len > 0 && entry->mark != NULL && strcmp (entry->mark, census->mark->str) == 0)
     record->member |= GT_MEMBER_MARK;
   if (parent != NULL)
@@ -488,47 +318,18 @@ decide_membership (GtCensus *census, Record *record)
   entry->member = record->member != 0;
 }
 
-/* All that was asked for beyond the stat line. */
-static GtProcRead
-read_extras (GtCensus *census, Record *record, GtProcess *out)
-{
-  const GtProcReader *reader = &census->reader;
-  gboolean cmdline = (census->flags & GT_CENSUS_CMDLINE) != 0 && !record->entry->cmdline_known;
-  gboolean pss = (census->flags & GT_CENSUS_PSS) != 0;
-  gboolean signals = (census->flags & GT_CENSUS_SIGNALS) != 0;
-  if (is_zombie (&record->stat))
-    cmdline = pss = FALSE;
-  if (!cmdline && !pss && !signals)
-    return GT_PROC_READ_OK;
-  GtProcRead result = enter_again (census, record);
-  if (result == GT_PROC_READ_OK && cmdline)
-    result = read_cmdline (census, record);
-  if (result != GT_PROC_READ_GONE && result != GT_PROC_READ_FAILED && pss) {
-    result = read_extra (census, record, "smaps_rollup", FILE_LIMIT);
-    if (result == GT_PROC_READ_OK)
-      out->pss_bytes = reader->length == 0 ? 0 : gt_proc_parse_pss (reader->buffer, reader->length);
-  }
-  if (result != GT_PROC_READ_GONE && result != GT_PROC_READ_FAILED && signals) {
-    result = read_extra (census, record, "status", FILE_LIMIT);
-    out->signals_known = result == GT_PROC_READ_OK
-                         && gt_proc_parse_signals (reader->buffer, reader->length, &out->signals);
-  }
-  gt_proc_reader_leave (&census->reader);
-  return result == GT_PROC_READ_DENIED ? GT_PROC_READ_OK : result;
-}
-
 static void
-fill (const GtCensus *census, const Record *record, GtProcess *out)
+fill (const GtCensus *census, const GtCensusRecord *record, GtProcess *out)
 {
   const GtProcStat *stat = &record->stat;
-  const Entry *entry = record->entry;
+  const GtCensusEntry *entry = record->entry;
   out->pid = stat->pid;
   out->ppid = stat->ppid;
   out->pgrp = stat->pgrp;
   out->session = stat->session;
   out->start_ticks = stat->start_ticks;
   out->state = stat->state;
-  out->zombie = is_zombie (stat);
+  out->zombie = gt_census_is_zombie (stat);
   out->member = record->member;
   out->root = entry->root;
   out->parent = record->parent < 0 ? -1 : record_at (census, record->parent)->shown;
@@ -560,7 +361,7 @@ add_to_totals (GtCensusTotals *totals, const GtProcess *process)
 /* It ended while its record was being completed: gone in this pass already, so that its CPU time is
  * in one of the two sums in every pass. */
 static void
-drop (GtCensus *census, Entry *entry)
+drop (GtCensus *census, GtCensusEntry *entry)
 {
   census->result.totals.vanished += entry->counted;
   census->cpu_vanished_ns += entry->cpu_ns;
@@ -569,19 +370,19 @@ drop (GtCensus *census, Entry *entry)
 }
 
 static gboolean
-show (GtCensus *census, Record *record, GError **error)
+show (GtCensus *census, GtCensusRecord *record, GError **error)
 {
-  Entry *entry = record->entry;
+  GtCensusEntry *entry = record->entry;
   gint64 cpu_before = entry->cpu_ns;
   gboolean cpu_known = entry->cpu_known;
   decide_membership (census, record);
   gboolean shown = record->member != 0 || (census->flags & GT_CENSUS_ALL) != 0;
   GtProcess process = { .pss_bytes = -1, .cpu_grown_ns = -1 };
-  GtProcRead result = shown ? read_extras (census, record, &process) : GT_PROC_READ_OK;
+  GtProcRead result = shown ? gt_census_read_extras (census, record, &process) : GT_PROC_READ_OK;
   entry->cpu_ns = MAX (own_cpu_ns (census, &record->stat), cpu_before);
   entry->cpu_known = TRUE;
   if (result == GT_PROC_READ_FAILED)
-    return fail (entry->pid, "files", error);
+    return gt_census_fail (entry->pid, "files", error);
   if (result == GT_PROC_READ_GONE)
     drop (census, entry);
   if (!shown || result == GT_PROC_READ_GONE)
@@ -605,7 +406,7 @@ show_tree (GtCensus *census, gint top, GError **error)
 {
   gint at = top;
   for (;;) {
-    Record *record = record_at (census, at);
+    GtCensusRecord *record = record_at (census, at);
     if (!show (census, record, error))
       return FALSE;
     if (record->first_child >= 0) {
@@ -627,7 +428,7 @@ forget_vanished (GtCensus *census)
   gpointer value;
   g_hash_table_iter_init (&iter, census->entries);
   while (g_hash_table_iter_next (&iter, NULL, &value)) {
-    const Entry *entry = (const Entry *) value;
+    const GtCensusEntry *entry = (const GtCensusEntry *) value;
     if (entry->pass == census->pass)
       continue;
     account_vanished (census, entry);

@@ -51,7 +51,7 @@ typedef struct {
   GtCensusFlags flags;
 } GtCensusOptions;
 
-/* Why a process belongs; more than one may hold. */
+/* Why a process belongs; more than one may hold, none when only GT_CENSUS_ALL includes it. */
 typedef enum {
   GT_MEMBER_ROOT = 1 << 0,
   GT_MEMBER_DESCENDANT = 1 << 1, /* its parent is a member now */
@@ -79,8 +79,9 @@ typedef struct {
   gboolean signals_known;
   GtProcSignals signals;
   const char *comm;
-  const char
-      *cmdline; /* arguments joined by spaces; "" for zombies and kernel threads; NULL: unknown */
+  /* Arguments joined by spaces; "" for kernel threads; a zombie has none any more, so that of its
+   * life, when it was seen then. NULL: not asked, not known. */
+  const char *cmdline;
   gboolean mark_known; /* FALSE: not asked, no permission, or dead before the first look */
   const char *mark;    /* NULL: has none (when mark_known) */
 } GtProcess;
@@ -88,19 +89,20 @@ typedef struct {
 typedef struct {
   guint processes; /* members, zombies included */
   guint zombies;
-  guint burning; /* running now, and its CPU time grew since the previous pass (first pass: running)
-                  */
+  /* Running now, and its CPU time grew since the previous pass (seen for the first time: running).
+   */
+  guint burning;
   guint appeared; /* members that were not members in the previous pass */
   guint vanished; /* members of the previous pass that are gone */
   gint64 cpu_ns;  /* own time of all members */
-  gint64
-      cpu_vanished_ns; /* of all members that ever vanished, as last seen. cpu_ns + this never falls
-                          and is a lower bound: what ran after its last look is not in it */
-  gint64 rss_bytes;    /* shared pages count once for each */
-  gint64 pss_bytes;    /* of those where it is known; -1 when not asked */
-  guint scanned;       /* processes looked at */
-  guint denied;        /* could not be looked at: no permission */
-  gboolean hidden;     /* /proc hides processes of other users (hidepid) */
+  /* Of all members that ever vanished, as last seen. cpu_ns + this never falls, and is a lower
+   * bound: what ran after its last look is not in it. */
+  gint64 cpu_vanished_ns;
+  gint64 rss_bytes; /* shared pages count once for each */
+  gint64 pss_bytes; /* of those where it is known; -1 when not asked */
+  guint scanned;    /* processes looked at */
+  guint denied;     /* could not be looked at: no permission */
+  gboolean hidden;  /* /proc hides processes of other users (hidepid) */
 } GtCensusTotals;
 
 /* Owned by the census, valid until its next pass or its end. Processes are in tree order: a parent

@@ -44,10 +44,10 @@ typedef struct {
 
 /* What to send. Everything is borrowed, and copied where the message needs it. */
 typedef struct {
-  const char *task;     /* required */
-  const char *id;       /* required; any text but "" */
-  const json_t *args;   /* array, NULL = [] */
-  const json_t *kwargs; /* object, NULL = {} */
+  const char *task; /* required */
+  const char *id;   /* required; any text of 1 to 255 bytes */
+  json_t *args;     /* not changed; array, NULL = [] */
+  json_t *kwargs;   /* not changed; object, NULL = {} */
   GtSeconds countdown;
   GtSeconds expires; /* from now */
   GtSeconds time_limit;
@@ -94,9 +94,9 @@ typedef enum {
 typedef struct {
   GtField headers[GT_N_HEADERS];
   GtField timelimit[2];
-  const char *id;         /* also the correlation_id */
-  const char *reply_to;   /* NULL = absent */
-  const char *expiration; /* milliseconds as decimal text, NULL = absent */
+  char id[G_MAXUINT8 + 1]; /* also the correlation_id */
+  const char *reply_to;    /* NULL = absent */
+  const char *expiration;  /* milliseconds as decimal text, NULL = absent */
   gboolean has_priority;
   guint8 priority;
   const char *body; /* JSON, UTF-8 */
@@ -115,7 +115,7 @@ void gt_message_free (GtMessage *message);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (GtMessage, gt_message_free)
 
 /* The same task under another id (id, root_id, correlation_id): what --count needs, without
- * building the rest again. `id` is copied. */
+ * building the rest again. `id` is copied; 1 to 255 bytes. */
 void gt_message_set_id (GtMessage *message, const char *id);
 
 /* Celery's text of a date: "2026-11-22T15:58:03.943348+00:00", no fraction when it is zero.

@@ -14,7 +14,8 @@
   X (REFUSED, "wrong user or password, no such virtual host, no permission: retrying is no use")   \
   X (UNREACHABLE, "no connection after all attempts")                                              \
   X (LOST, "the connection was open and is gone; what was not confirmed may be lost or sent")      \
-  X (QUEUE, "the queue cannot be declared: bad name, or it exists with other settings")            \
+  X (NAME, "a queue name that this broker cannot carry")                                           \
+  X (QUEUE, "the queue cannot be declared: it exists with other settings, or no permission")       \
   X (UNROUTABLE, "no queue took a message")                                                        \
   X (NACK, "the broker answered that it could not store a message")                                \
   X (TIMEOUT, "the deadline passed")                                                               \
@@ -42,6 +43,10 @@ typedef struct {
    * alarm (which holds publishing back), a malformed file. One line, no newline. NULL = silent. */
   void (*notice) (const char *line, gpointer data);
   gpointer notice_data;
+  /* Messages first..last (counted from 1 in the order of publishing) are confirmed. Comes out of
+   * order across queues, once for each message; from within publish, flush and receive. */
+  void (*confirmed) (guint64 first, guint64 last, gpointer data);
+  gpointer confirmed_data;
   /* Every wait ends with CANCELLED when it becomes readable (it is not read); 0 = none. Not closed
    * by the broker. Establishing a connection is checked between attempts only. */
   int cancel_fd;

@@ -1,0 +1,184 @@
+#include "broker/broker.h"
+
+#include "broker/vtable.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+
+G_DEFINE_QUARK (gt - broker - error, gt_broker_error)
+
+/* X (scheme, class); the first of a class is the name that its documentation uses */
+#define SCHEMES(X)                                                                                 \
+  X ("amqp", gt_amqp_class)                                                                        \
+  X ("amqps", gt_amqp_class)                                                                       \
+  X ("pyamqp", gt_amqp_class)                                                                      \
+  X ("filesystem", gt_spool_class)
+
+#define URL_FLAGS (G_URI_FLAGS_HAS_PASSWORD | G_URI_FLAGS_ENCODED_QUERY)
+
+static const GtBrokerClass *
+class_of_scheme (const char *scheme)
+{
+#define X(name, class)                                                                             \
+  if (strcmp (scheme, name) == 0)                                                                  \
+    return &(class);
+  SCHEMES (X)
+#undef X
+  return NULL;
+}
+
+char *
+gt_broker_url_display (const char *url)
+{
+  g_autoptr (GUri) uri = g_uri_parse (url, URL_FLAGS, NULL);
+  if (uri != NULL)
+    return g_uri_to_string_partial (uri, G_URI_HIDE_PASSWORD | G_URI_HIDE_QUERY);
+  /* What cannot be parsed may hold a password anywhere: only the scheme is shown. */
+  const char *colon = strchr (url, ':');
+  return colon != NULL ? g_strdup_printf ("%.*s:...", (int) (colon - url), url) : g_strdup ("...");
+}
+
+GtBroker *
+gt_broker_open (const char *url, const GtBrokerOptions *options, GError **error)
+{
+  static const GtBrokerOptions defaults = { 0 };
+  g_autofree char *shown = gt_broker_url_display (url);
+  if (strchr (url, ';') != NULL) {
+    g_set_error (error, GT_BROKER_ERROR, GT_BROKER_ERROR_URL,
+                 "'%s': a list of brokers is not supported, name one", shown);
+    return NULL;
+  }
+  g_autoptr (GError) problem = NULL;
+  g_autoptr (GUri) uri = g_uri_parse (url, URL_FLAGS, &problem);
+  if (uri == NULL) {
+    g_set_error (error, GT_BROKER_ERROR, GT_BROKER_ERROR_URL, "'%s' is no URL: %s", shown,
+                 problem->message);
+    return NULL;
+  }
+  const GtBrokerClass *class = class_of_scheme (g_uri_get_scheme (uri));
+  if (class == NULL) {
+    g_set_error (error, GT_BROKER_ERROR, GT_BROKER_ERROR_URL,
+                 "'%s': no transport '%s'; use amqp://, amqps:// or filesystem://", shown,
+                 g_uri_get_scheme (uri));
+    return NULL;
+  }
+  return class->open (uri, options != NULL ? options : &defaults, error);
+}
+
+void
+gt_broker_close (GtBroker *broker)
+{
+  broker->class->close (broker);
+}
+
+gboolean
+gt_broker_declare (GtBroker *broker, const char *queue, GtInstant until, GError **error)
+{
+  return broker->class->declare (broker, queue, until, error);
+}
+
+gboolean
+gt_broker_publish (GtBroker *broker, const char *queue, const GtMessage *message, GtInstant until,
+                   GError **error)
+{
+  return broker->class->publish (broker, queue, message, until, error);
+}
+
+gboolean
+gt_broker_flush (GtBroker *broker, GtInstant until, GError **error)
+{
+  return broker->class->flush (broker, until, error);
+}
+
+guint64
+gt_broker_confirmed (const GtBroker *broker)
+{
+  return broker->confirmed;
+}
+
+const char *
+gt_broker_open_replies (GtBroker *broker, const char *name, GtInstant until, GError **error)
+{
+  g_autofree char *unique = name == NULL ? g_uuid_string_random () : NULL;
+  return broker->class->open_replies (broker, name != NULL ? name : unique, until, error);
+}
+
+GtDelivery *
+gt_broker_receive (GtBroker *broker, GtInstant until, GError **error)
+{
+  return broker->class->receive (broker, until, error);
+}
+
+gboolean
+gt_broker_try_receive (GtBroker *broker, GtDelivery **delivery, GError **error)
+{
+  g_autoptr (GError) problem = NULL;
+  *delivery = broker->class->receive (broker, (GtInstant){ 0 }, &problem);
+  if (*delivery != NULL || g_error_matches (problem, GT_BROKER_ERROR, GT_BROKER_ERROR_TIMEOUT))
+    return TRUE;
+  g_propagate_error (error, g_steal_pointer (&problem));
+  return FALSE;
+}
+
+int
+gt_broker_fd (const GtBroker *broker)
+{
+  return broker->class->fd (broker);
+}
+
+void
+gt_delivery_free (GtDelivery *delivery)
+{
+  g_free (delivery->correlation_id);
+  g_free (delivery->content_type);
+  g_clear_pointer (&delivery->body, g_bytes_unref);
+  g_free (delivery);
+}
+
+void
+gt_broker_notice (const GtBrokerOptions *options, const char *format, ...)
+{
+  if (options->notice == NULL)
+    return;
+  va_list args;
+  va_start (args, format);
+  g_autofree char *line = g_strdup_vprintf (format, args);
+  va_end (args);
+  options->notice (line, options->notice_data);
+}
+
+void
+gt_broker_confirm (GtBroker *broker, guint64 first, guint64 last)
+{
+  broker->confirmed += last - first + 1;
+  if (broker->options.confirmed != NULL)
+    broker->options.confirmed (first, last, broker->options.confirmed_data);
+}
+
+gboolean
+gt_broker_wait (const GtBrokerOptions *options, int fd, short events, GtInstant until,
+                GError **error)
+{
+  for (;;) {
+    struct pollfd fds[] = {
+      { .fd = fd, .events = events },
+      { .fd = options->cancel_fd > 0 ? options->cancel_fd : -1, .events = POLLIN },
+    };
+    int n = poll (fds, G_N_ELEMENTS (fds), gt_instant_poll_ms (until));
+    if (n < 0 && errno != EINTR) {
+      g_set_error (error, GT_BROKER_ERROR, GT_BROKER_ERROR_IO, "poll: %s", g_strerror (errno));
+      return FALSE;
+    }
+    if (n > 0 && fds[1].revents != 0) {
+      g_set_error (error, GT_BROKER_ERROR, GT_BROKER_ERROR_CANCELLED, "interrupted");
+      return FALSE;
+    }
+    if (n > 0)
+      return TRUE;
+    if (n == 0 && gt_instant_until (gt_instant_now (), until) == 0) {
+      g_set_error (error, GT_BROKER_ERROR, GT_BROKER_ERROR_TIMEOUT, "the time limit passed");
+      return FALSE;
+    }
+  }
+}

@@ -1,0 +1,3 @@
+#include "celery/error.h"
+
+G_DEFINE_QUARK (gt - celery - error, gt_celery_error)

@@ -21,7 +21,8 @@ typedef enum {
 typedef int (*GtCommandFunc) (int argc, char **argv);
 
 /* X (name, function suffix, one line of help) */
-#define GT_COMMANDS(X)
+#define GT_COMMANDS(X)                                                                             \
+  X ("lab", lab, "run an experiment on the real stack and say which limits held")
 
 #define X(name, suffix, help) int gt_cmd_##suffix (int argc, char **argv);
 GT_COMMANDS (X)

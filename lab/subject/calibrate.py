@@ -1,0 +1,49 @@
+"""How many rows make the query take the time that is wanted, on this machine, now.
+
+Prints one line: rows=N seconds=S. Used by `gilotine lab` when DUCKDB_ROWS is not given.
+"""
+
+import argparse
+import sys
+import time
+
+from query import Spec, run_query
+
+FIRST_ROWS = 1_000_000
+GROWTH = 4
+# Shorter runs are mostly start-up; most of the wanted time would be wasted on finding it.
+LONG_ENOUGH = 0.4
+MOST_ROWS = 10**13
+
+
+def calibrate(spec: Spec, wanted_seconds: float) -> tuple[int, float]:
+    rows = FIRST_ROWS
+    while True:
+        started = time.monotonic()
+        run_query(spec, rows)
+        elapsed = time.monotonic() - started
+        if elapsed >= min(LONG_ENOUGH, wanted_seconds) or rows >= MOST_ROWS:
+            return max(1, round(rows * wanted_seconds / elapsed)), elapsed
+        rows *= GROWTH
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seconds", type=float, required=True)
+    parser.add_argument("--query", required=True)
+    parser.add_argument("--library", required=True)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--spill", required=True, help="folder for a spill folder of its own")
+    args = parser.parse_args()
+    spec = Spec("capi", args.query, args.threads, args.library, args.spill)
+    try:
+        rows, elapsed = calibrate(spec, args.seconds)
+    except Exception as error:  # one line for the caller, whatever it was
+        print(f"error={type(error).__name__}: {error}")
+        return 1
+    print(f"rows={rows} seconds={elapsed:.3f}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,82 @@
+#include "lab/calibrate.h"
+
+#include "lab/error.h"
+#include "os/family.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+static gboolean
+wait_for_end (GtFamily *family, int cancel_fd, GtInstant until, GError **error)
+{
+  while (!gt_family_poll (family, NULL)) {
+    struct pollfd fds[] = { { .fd = gt_family_fd (family), .events = POLLIN },
+                            { .fd = cancel_fd, .events = POLLIN } };
+    int n = poll (fds, 2, gt_instant_poll_ms (until));
+    if (n == 0) {
+      g_set_error (error, GT_LAB_ERROR, GT_LAB_ERROR_SYSTEM,
+                   "the query could not be calibrated in time; set DUCKDB_ROWS");
+      return FALSE;
+    }
+    if (fds[1].revents != 0) {
+      g_set_error (error, GT_LAB_ERROR, GT_LAB_ERROR_INTERRUPTED, "interrupted");
+      return FALSE;
+    }
+  }
+  return TRUE;
+}
+
+static gint64
+parse_output (const char *path, GError **error)
+{
+  g_autofree char *text = NULL;
+  if (!g_file_get_contents (path, &text, NULL, error))
+    return -1;
+  const char *found = strstr (text, "rows=");
+  gint64 rows = found != NULL ? g_ascii_strtoll (found + strlen ("rows="), NULL, 10) : 0;
+  if (rows > 0)
+    return rows;
+  g_set_error (error, GT_LAB_ERROR, GT_LAB_ERROR_SYSTEM,
+               "the query could not be calibrated (set DUCKDB_ROWS to do without): %s",
+               g_strstrip (text));
+  return -1;
+}
+
+gint64
+gt_calibrate_rows (const GtRuntimes *runtimes, const GtSubject *subject, const char *subject_dir,
+                   const char *work_dir, const char *const *env, int cancel_fd, GtInstant until,
+                   GError **error)
+{
+  g_autofree char *script = g_build_filename (subject_dir, "calibrate.py", NULL);
+  g_autofree char *output = g_build_filename (work_dir, "calibrate.out", NULL);
+  g_autofree char *seconds = g_strdup_printf ("%.3f", subject->settings[GT_SETTING_QUERY_SECONDS]);
+  const char *threads = g_environ_getenv ((char **) env, "DUCKDB_THREADS");
+  const char *const argv[] = { gt_runtimes_python (runtimes, subject->factors[GT_FACTOR_RUNTIME]),
+                               script,
+                               "--seconds",
+                               seconds,
+                               "--query",
+                               subject->factors[GT_FACTOR_QUERY],
+                               "--library",
+                               gt_runtimes_duckdb_library (runtimes),
+                               "--threads",
+                               threads != NULL ? threads : "1",
+                               "--spill",
+                               work_dir,
+                               NULL };
+  int fd = open (output, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+  if (fd < 0) {
+    g_set_error (error, GT_LAB_ERROR, GT_LAB_ERROR_SYSTEM, "%s: %s", output, g_strerror (errno));
+    return -1;
+  }
+  const GtFamilySpec spec = { .argv = argv, .env = env, .cwd = work_dir, .output_fd = fd };
+  GtFamily *family = gt_family_spawn (&spec, error);
+  close (fd);
+  gboolean ended = family != NULL && wait_for_end (family, cancel_fd, until, error);
+  gt_family_free (family);
+  return ended ? parse_output (output, error) : -1;
+}

@@ -1,0 +1,20 @@
+/* What a person sees during a run: on a terminal one line that changes, elsewhere one line for each
+ * subject. Written to standard error. */
+#pragma once
+
+#include "lab/experiment.h"
+#include "lab/watch.h"
+
+typedef struct GtProgress GtProgress;
+
+/* `subjects` (GtSubject) is borrowed. Not enabled: only gt_progress_say() writes. */
+GtProgress *gt_progress_new (gboolean enabled, const GPtrArray *subjects);
+void gt_progress_free (GtProgress *progress);
+
+/* Follows a watch from now on. */
+void gt_progress_attach (GtProgress *progress, GtWatch *watch);
+
+void gt_progress_begin (GtProgress *progress, const GtSubject *subject, guint index);
+
+/* A line of its own, which stays. NULL progress is allowed. */
+void gt_progress_say (const GtProgress *progress, const char *format, ...) G_GNUC_PRINTF (2, 3);

@@ -1,0 +1,442 @@
+#include "lab/verdict.h"
+
+#include <string.h>
+
+/* What the rules below look at. */
+typedef struct {
+  const GtSubject *subject;
+  const GtTally *tally;
+  guint iterations, in_time, timeouts, errors, oks, survived;
+  gboolean worked; /* in any iteration */
+  double tolerance;
+} Evidence;
+
+static const struct {
+  const char *name, *text;
+} verdict_rows[GT_N_VERDICTS] = {
+#define X(id, name, text) [GT_VERDICT_##id] = { name, text },
+  GT_VERDICTS (X)
+#undef X
+};
+
+const char *
+gt_verdict_name (GtVerdict verdict)
+{
+  return verdict_rows[verdict].name;
+}
+
+const char *
+gt_verdict_text (GtVerdict verdict)
+{
+  return verdict_rows[verdict].text;
+}
+
+static Evidence
+evidence_of (const GtTally *tally)
+{
+  const GtSubject *subject = tally->series->subject;
+  Evidence e = { .subject = subject,
+                 .tally = tally,
+                 .iterations = tally->iterations->len,
+                 .tolerance = subject->settings[GT_SETTING_TOLERANCE] };
+  for (guint i = 0; i < tally->iterations->len; i++) {
+    const GtIteration *it = &g_array_index (tally->iterations, GtIteration, i);
+    e.in_time
+        += gt_iteration_told_late (it) <= e.tolerance && gt_iteration_dead_late (it) <= e.tolerance;
+    e.timeouts += g_str_equal (it->outcome, "timeout");
+    e.errors += g_str_has_prefix (it->outcome, "error:");
+    e.oks += g_str_equal (it->outcome, "ok");
+    e.survived += it->alive_at_end > 0;
+    e.worked |= it->worked;
+  }
+  return e;
+}
+
+static gboolean
+result_is_success (const GtSeries *series)
+{
+  const char *status = json_string_value (json_object_get (series->result, "status"));
+  return status != NULL && g_str_equal (status, "SUCCESS");
+}
+
+/* The order is that of precedence: the first that applies. */
+static GtVerdict
+judge (const Evidence *e)
+{
+  const GtSeries *series = e->tally->series;
+  if (series->skip_why != NULL)
+    return GT_VERDICT_SKIPPED;
+  if (e->iterations < (guint) e->subject->settings[GT_SETTING_ITERATIONS]
+      || series->exit_how != NULL || !result_is_success (series))
+    return GT_VERDICT_BROKEN;
+  if (e->errors == e->iterations && !e->worked)
+    return GT_VERDICT_REFUSED;
+  if (e->survived > 0)
+    return GT_VERDICT_LEAKED;
+  if (e->in_time < e->iterations)
+    return GT_VERDICT_LATE;
+  if (e->timeouts < e->iterations)
+    return GT_VERDICT_BROKEN;
+  return GT_VERDICT_HELD;
+}
+
+/* --- blame ---------------------------------------------------------------------------------- */
+
+static gboolean
+factor_is (const Evidence *e, GtFactor factor, const char *value)
+{
+  return g_str_equal (e->subject->factors[factor], value);
+}
+
+static gboolean
+error_is (const Evidence *e, const char *type)
+{
+  return e->tally->first_error != NULL && strstr (e->tally->first_error, type) != NULL;
+}
+
+static gboolean
+survivor_catches_sigterm (const Evidence *e)
+{
+  return e->tally->survivor_sigterm == 'c';
+}
+
+static gboolean
+anything_survived (const Evidence *e)
+{
+  return e->survived > 0;
+}
+
+static gboolean
+is_daemonic_refusal (const Evidence *e)
+{
+  return error_is (e, "AssertionError") && factor_is (e, GT_FACTOR_POOL, "prefork");
+}
+
+static gboolean
+is_pickling (const Evidence *e)
+{
+  return error_is (e, "Pickl");
+}
+
+static gboolean
+is_lost_child (const Evidence *e)
+{
+  return error_is (e, "ChildProcessError");
+}
+
+static gboolean
+is_module_signals (const Evidence *e)
+{
+  return factor_is (e, GT_FACTOR_STRATEGY, "signals") && factor_is (e, GT_FACTOR_DRIVER, "module");
+}
+
+static gboolean
+is_signals (const Evidence *e)
+{
+  return factor_is (e, GT_FACTOR_STRATEGY, "signals");
+}
+
+static gboolean
+never_fired (const Evidence *e)
+{
+  return e->oks > 0;
+}
+
+static gboolean
+is_cleaned (const Evidence *e)
+{
+  return factor_is (e, GT_FACTOR_STRATEGY, "clean");
+}
+
+static gboolean
+worker_ended (const Evidence *e)
+{
+  return e->tally->series->exit_how != NULL;
+}
+
+static gboolean
+always (const Evidence *e)
+{
+  (void) e;
+  return TRUE;
+}
+
+/* Who is to blame, by what was seen. The first row whose verdict and evidence fit. `flips` are the
+ * changes that the cause suggests, tried in order before any other. */
+typedef struct {
+  GtVerdict verdict;
+  gboolean (*fits) (const Evidence *evidence);
+  const char *party;
+  const char *reason;
+  GtFactor flips[3];
+} BlameRule;
+
+static const BlameRule blame_rules[] = {
+  { GT_VERDICT_LEAKED,
+    survivor_catches_sigterm,
+    "Celery",
+    "its Python-level SIGTERM handler, inherited through fork: terminate() waits for the C call",
+    { GT_FACTOR_START, GT_FACTOR_SIGTERM, GT_FACTOR_STRATEGY } },
+  { GT_VERDICT_LEAKED,
+    anything_survived,
+    "decorator",
+    "it does not make sure that the child is gone",
+    { GT_FACTOR_STRATEGY, GT_FACTOR_START, GT_FACTOR_SIGTERM } },
+  { GT_VERDICT_LATE,
+    is_module_signals,
+    "DuckDB",
+    "a race: its Python module looks for signals only now and then, from the main thread",
+    { GT_FACTOR_STRATEGY, GT_FACTOR_DRIVER, GT_FACTOR_START } },
+  { GT_VERDICT_LATE,
+    is_signals,
+    "interpreter",
+    "a signal handler runs only between bytecodes: it waits until the C call returns",
+    { GT_FACTOR_STRATEGY, GT_FACTOR_START, GT_FACTOR_DRIVER } },
+  { GT_VERDICT_LATE,
+    is_cleaned,
+    "clean-up",
+    "it came after the limit: terminate, wait, kill",
+    { GT_FACTOR_START, GT_FACTOR_SIGTERM, GT_FACTOR_STRATEGY } },
+  { GT_VERDICT_LATE,
+    always,
+    "decorator",
+    "it told, or its child died, later than the tolerance",
+    { GT_FACTOR_STRATEGY, GT_FACTOR_START, GT_FACTOR_SIGTERM } },
+  { GT_VERDICT_REFUSED,
+    is_daemonic_refusal,
+    "Celery",
+    "prefork's children are daemonic, and daemonic processes may not have children",
+    { GT_FACTOR_POOL, GT_FACTOR_STRATEGY, GT_FACTOR_START } },
+  { GT_VERDICT_REFUSED,
+    is_pickling,
+    "start method",
+    "what is decorated cannot be pickled for the new process",
+    { GT_FACTOR_START, GT_FACTOR_STRATEGY, GT_FACTOR_DRIVER } },
+  { GT_VERDICT_REFUSED,
+    always,
+    "decorator",
+    "it could not start the work",
+    { GT_FACTOR_STRATEGY, GT_FACTOR_START, GT_FACTOR_POOL } },
+  { GT_VERDICT_BROKEN,
+    worker_ended,
+    "Celery",
+    "the worker ended in the middle",
+    { GT_FACTOR_STRATEGY, GT_FACTOR_START, GT_FACTOR_DRIVER } },
+  { GT_VERDICT_BROKEN,
+    is_lost_child,
+    "clean-up",
+    "it killed the fork server",
+    { GT_FACTOR_STRATEGY, GT_FACTOR_START, GT_FACTOR_DRIVER } },
+  { GT_VERDICT_BROKEN,
+    is_module_signals,
+    "DuckDB",
+    "a race: its Python module looks for signals only now and then, and then raises RuntimeError, "
+    "which `except TimeoutError` misses",
+    { GT_FACTOR_STRATEGY, GT_FACTOR_DRIVER, GT_FACTOR_START } },
+  { GT_VERDICT_BROKEN,
+    never_fired,
+    "workload",
+    "the query ended before its limit; more rows (DUCKDB_ROWS) or a shorter timeout",
+    { GT_FACTOR_QUERY, GT_FACTOR_STRATEGY, GT_FACTOR_START } },
+  { GT_VERDICT_BROKEN,
+    always,
+    "subject",
+    "it gave no answer, or an error; its log says more",
+    { GT_FACTOR_STRATEGY, GT_FACTOR_START, GT_FACTOR_DRIVER } },
+};
+
+static const BlameRule *
+find_rule (const Evidence *e, GtVerdict verdict)
+{
+  for (gsize i = 0; i < G_N_ELEMENTS (blame_rules); i++)
+    if (blame_rules[i].verdict == verdict && blame_rules[i].fits (e))
+      return &blame_rules[i];
+  return NULL;
+}
+
+/* --- flips ---------------------------------------------------------------------------------- */
+
+static const GtSubject *
+subject_of (const GtFinding *finding)
+{
+  return finding->tally->series->subject;
+}
+
+/* A subject of the run that held and differs from `finding` in this factor alone. */
+static const GtFinding *
+find_flip (const GPtrArray *findings, const GtFinding *finding, GtFactor factor)
+{
+  for (guint i = 0; i < findings->len; i++) {
+    const GtFinding *other = findings->pdata[i];
+    GtFactor which;
+    if (other->verdict == GT_VERDICT_HELD
+        && gt_subject_distance (subject_of (finding), subject_of (other), &which) == 1
+        && which == factor)
+      return other;
+  }
+  return NULL;
+}
+
+static char *
+flip_text (const GtFinding *flip, GtFactor factor)
+{
+  return g_strdup_printf ("%s=%s -> %s (%s)", gt_factor_key (factor),
+                          subject_of (flip)->factors[factor], gt_verdict_name (flip->verdict),
+                          subject_of (flip)->name);
+}
+
+static void
+set_flip (const GPtrArray *findings, GtFinding *finding, const BlameRule *rule)
+{
+  for (gsize i = 0; i < G_N_ELEMENTS (rule->flips) && finding->flip == NULL; i++) {
+    const GtFinding *flip = find_flip (findings, finding, rule->flips[i]);
+    if (flip != NULL)
+      finding->flip = flip_text (flip, rule->flips[i]);
+  }
+  for (GtFactor f = 0; f < GT_N_FACTORS && finding->flip == NULL; f++) {
+    const GtFinding *flip = find_flip (findings, finding, f);
+    if (flip != NULL)
+      finding->flip = flip_text (flip, f);
+  }
+}
+
+/* --- findings ------------------------------------------------------------------------------- */
+
+static void
+finding_free (gpointer data)
+{
+  GtFinding *finding = data;
+  gt_tally_free (finding->tally);
+  g_free (finding->reason);
+  g_free (finding->flip);
+  g_free (finding->note);
+  g_free (finding);
+}
+
+/* In a race some iterations are in time and others are not: the share is the finding. */
+static char *
+note_text (const Evidence *e, GtVerdict verdict)
+{
+  if (verdict == GT_VERDICT_SKIPPED)
+    return NULL;
+  if (is_module_signals (e) || (verdict == GT_VERDICT_LATE && e->in_time > 0))
+    return g_strdup_printf ("race: %u of %u in time", e->in_time, e->iterations);
+  if (e->errors > 0)
+    return g_strdup (e->tally->first_error);
+  return NULL;
+}
+
+static GtFinding *
+finding_new (const GtSeries *series)
+{
+  GtFinding *finding = g_new0 (GtFinding, 1);
+  finding->tally = gt_tally_new (series);
+  Evidence e = evidence_of (finding->tally);
+  finding->verdict = judge (&e);
+  finding->note = note_text (&e, finding->verdict);
+  const BlameRule *rule = find_rule (&e, finding->verdict);
+  if (rule != NULL) {
+    finding->party = rule->party;
+    finding->reason = g_strdup (rule->reason);
+  } else if (series->skip_why != NULL) {
+    finding->reason = g_strdup (series->skip_why);
+  }
+  return finding;
+}
+
+GPtrArray *
+gt_findings_new (const GtRun *run)
+{
+  GPtrArray *findings = g_ptr_array_new_with_free_func (finding_free);
+  for (guint i = 0; i < run->series->len; i++)
+    g_ptr_array_add (findings, finding_new (run->series->pdata[i]));
+  for (guint i = 0; i < findings->len; i++) {
+    GtFinding *finding = findings->pdata[i];
+    Evidence e = evidence_of (finding->tally);
+    const BlameRule *rule = find_rule (&e, finding->verdict);
+    if (rule != NULL)
+      set_flip (findings, finding, rule);
+  }
+  return findings;
+}
+
+/* --- answers -------------------------------------------------------------------------------- */
+
+/* One question: what does changing this factor from one value to the other change? */
+typedef struct {
+  GtFactor factor;
+  const char *from, *to;
+  const char *question;
+} Contrast;
+
+static const Contrast contrasts[] = {
+  { GT_FACTOR_RUNTIME, "gil", "nogil", "Does the missing GIL change anything?" },
+  { GT_FACTOR_STRATEGY, "process", "clean", "Does explicit clean-up help?" },
+  { GT_FACTOR_START, "fork", "forkserver", "Does forkserver instead of fork help?" },
+  { GT_FACTOR_SIGTERM, "inherit", "default", "Does it help to have no SIGTERM handler?" },
+};
+
+static gboolean
+is_pair (const GtFinding *a, const GtFinding *b, const Contrast *contrast)
+{
+  GtFactor which;
+  return a->verdict != GT_VERDICT_SKIPPED && b->verdict != GT_VERDICT_SKIPPED
+         && gt_subject_distance (subject_of (a), subject_of (b), &which) == 1
+         && which == contrast->factor
+         && g_str_equal (subject_of (a)->factors[which], contrast->from)
+         && g_str_equal (subject_of (b)->factors[which], contrast->to);
+}
+
+static char *
+answer (const GPtrArray *findings, const Contrast *contrast)
+{
+  guint pairs = 0, same = 0, better = 0;
+  for (guint i = 0; i < findings->len; i++)
+    for (guint j = 0; j < findings->len; j++) {
+      const GtFinding *a = findings->pdata[i], *b = findings->pdata[j];
+      if (!is_pair (a, b, contrast))
+        continue;
+      pairs++;
+      same += a->verdict == b->verdict;
+      better += b->verdict < a->verdict;
+    }
+  if (pairs == 0)
+    return NULL;
+  return g_strdup_printf ("%s %s: of %u pairs (%s against %s, all else equal) %u have the same "
+                          "verdict, %u a better one, %u a worse one.",
+                          contrast->question,
+                          same == pairs ? "No"
+                          : better > 0  ? "Yes"
+                                        : "Not for the better",
+                          pairs, contrast->from, contrast->to, same, better, pairs - same - better);
+}
+
+static char *
+answer_limits (const GPtrArray *findings)
+{
+  guint counts[GT_N_VERDICTS] = { 0 };
+  for (guint i = 0; i < findings->len; i++)
+    counts[((const GtFinding *) findings->pdata[i])->verdict]++;
+  GString *text = g_string_new ("Does the limit hold?");
+  const char *separator = " ";
+  for (GtVerdict v = 0; v < GT_N_VERDICTS; v++)
+    if (counts[v] > 0) {
+      g_string_append_printf (text, "%s%s: %u", separator, gt_verdict_name (v), counts[v]);
+      separator = ", ";
+    }
+  g_string_append_printf (text, ", of %u subjects.", findings->len);
+  return g_string_free (text, FALSE);
+}
+
+GPtrArray *
+gt_findings_answers (const GPtrArray *findings)
+{
+  GPtrArray *answers = g_ptr_array_new_with_free_func (g_free);
+  g_ptr_array_add (answers, answer_limits (findings));
+  for (gsize i = 0; i < G_N_ELEMENTS (contrasts); i++) {
+    char *text = answer (findings, &contrasts[i]);
+    if (text != NULL)
+      g_ptr_array_add (answers, text);
+  }
+  return answers;
+}

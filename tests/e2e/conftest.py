@@ -1,0 +1,88 @@
+"""What every end-to-end test stands on: the built programs, and the proof that nothing is left behind."""
+
+import ctypes
+import os
+import pathlib
+import subprocess
+import time
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+PR_SET_CHILD_SUBREAPER = 36
+TEMP_PREFIXES = ("gilotine-",)
+
+
+def build_dir() -> pathlib.Path:
+    return pathlib.Path(os.environ.get("GILOTINE_BUILD", ROOT / "build"))
+
+
+@pytest.fixture(scope="session")
+def gilotine() -> str:
+    path = build_dir() / "src/cli/gilotine"
+    assert path.exists(), f"{path} is not built: run 'make'"
+    return str(path)
+
+
+@pytest.fixture(scope="session")
+def gilotine_init() -> str:
+    path = build_dir() / "src/executor/gilotine-init"
+    assert path.exists(), f"{path} is not built: run 'make'"
+    return str(path)
+
+
+def our_children() -> list[str]:
+    """Everything whose parent we are, zombies included: as a subreaper we inherit what others lose."""
+    found = []
+    for name in os.listdir("/proc"):
+        if not name.isdigit():
+            continue
+        try:
+            stat = pathlib.Path("/proc", name, "stat").read_bytes()
+            ppid = int(stat[stat.rindex(b")") + 2 :].split()[1])
+            if ppid == os.getpid():
+                command = pathlib.Path("/proc", name, "cmdline").read_bytes().replace(b"\0", b" ")
+                found.append(f"{name} {stat[: stat.rindex(b')') + 3].decode(errors='replace')} {command[:200]!r}")
+        except OSError:
+            continue
+    return found
+
+
+def our_temp_files() -> set[str]:
+    folder = pathlib.Path(os.environ.get("TMPDIR", "/tmp"))
+    return {entry.name for entry in folder.iterdir() if entry.name.startswith(TEMP_PREFIXES)}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nothing_is_left_behind():
+    """No process, zombie, temporary file or socket of ours remains: a leak is a failed test."""
+    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    files_before = our_temp_files()
+    yield
+    deadline = time.monotonic() + 5
+    while (our_children() or our_temp_files() - files_before) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert our_children() == []
+    assert our_temp_files() - files_before == set()
+
+
+@pytest.fixture(autouse=True)
+def no_process_outlives_its_test():
+    before = set(our_children())
+    yield
+    deadline = time.monotonic() + 5
+    while set(our_children()) - before and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert set(our_children()) - before == set()
+
+
+@pytest.fixture
+def run(gilotine):
+    """run(*args) -> CompletedProcess with text; never longer than `timeout` seconds."""
+
+    def run_gilotine(*args: str, timeout: float = 60, **kwargs) -> subprocess.CompletedProcess:
+        return subprocess.run(
+            [gilotine, *args], capture_output=True, text=True, timeout=timeout, stdin=subprocess.DEVNULL, **kwargs
+        )
+
+    return run_gilotine

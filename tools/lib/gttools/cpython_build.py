@@ -188,10 +188,10 @@ class Build:
         return self.prefix
 
 
-def check_age(source: Source, flavour: Flavour) -> None:
-    if numbers(source.version)[:2] < flavour.oldest:
+def check_age(version: str, flavour: Flavour) -> None:
+    if numbers(version)[:2] < flavour.oldest:
         oldest = ".".join(map(str, flavour.oldest))
-        raise ToolError(f"CPython {source.version} cannot be built {flavour.title} for the experiments: {oldest} is the oldest",
+        raise ToolError(f"CPython {version} cannot be built {flavour.title} for the experiments: {oldest} is the oldest",
                         f"ask for PYTHON_VERSION={oldest} or newer")
 
 

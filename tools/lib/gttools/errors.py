@@ -42,7 +42,8 @@ def run_tool(name: str, main: Callable[[], None]) -> NoReturn:
     """Runs main() and turns its end into lines and an exit code: 0, 1, or 128 + the signal."""
     interrupts = _Interrupts()
     for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(signum, interrupts.handle)
+        if signum != signal.SIGHUP or signal.getsignal(signum) != signal.SIG_IGN:  # nohup means it
+            signal.signal(signum, interrupts.handle)
     try:
         main()
         sys.exit(0)

@@ -36,7 +36,7 @@ for argument; do case $argument in --prefix=*) prefix=${argument#--prefix=};; es
 echo "checking nothing"
 if [ -n "$FAKE_BLOCK" ]; then
   sleep 300 & child=$!
-  echo $child > "$FAKE_BLOCK.new" && mv "$FAKE_BLOCK.new" "$FAKE_BLOCK"
+  echo $child $$ > "$FAKE_BLOCK.new" && mv "$FAKE_BLOCK.new" "$FAKE_BLOCK"
   wait $child
 fi
 cat > Makefile <<EOF
@@ -301,15 +301,6 @@ def test_what_cannot_be_built_is_refused_at_once(tmp_path: Path, env: dict[str, 
     assert_nothing_half_made(tmp_path / "cache")
 
 
-def test_a_version_asked_for_by_name_is_never_replaced_by_another(tmp_path: Path, no_programs: Path) -> None:
-    done = run(sys.executable, BUILD, "gil", GILOTINE_CACHE=tmp_path / "cache", PYTHON_VERSION="3.14.2", PYTHON_MIRROR=NOWHERE,
-               PATH=no_programs)
-    assert done.returncode == 1
-    assert "CPython 3.14.2 cannot be had" in done.stderr
-    assert NOWHERE in done.stderr and "no apt-get" in done.stderr  # everything that was tried, and why it failed
-    assert_nothing_half_made(tmp_path / "cache")
-
-
 def test_an_interpreter_that_is_not_what_was_asked_for_is_not_installed(tmp_path: Path, fake_env: dict[str, object]) -> None:
     fake_env["FAKE_PYTHON"] = Path(entry("nogil")["prefix"]) / "bin" / "python3"
     done = run(BUILD, "gil", "--no-venv", **fake_env)
@@ -334,11 +325,12 @@ def test_an_interrupted_build_leaves_nothing_and_a_rerun_goes_through(tmp_path: 
                                                                       signum: signal.Signals) -> None:
     blocked = tmp_path / "blocked"
     tool = start(BUILD, "gil", "--no-venv", FAKE_BLOCK=blocked, **fake_env)
-    sleeper = int(wait_for(blocked))
+    sleeper, shell = map(int, wait_for(blocked).split())
     tool.send_signal(signum)
     output, _ = tool.communicate(timeout=DEADLINE_SEC)
     assert tool.returncode == 128 + signum and f"stopped by {signum.name}" in output
     assert_gone(sleeper)
+    assert_gone(shell)
     assert_nothing_half_made(tmp_path / "cache")
 
     again = run(BUILD, "gil", "--no-venv", **fake_env)
@@ -352,12 +344,15 @@ def test_an_interrupted_build_leaves_nothing_and_a_rerun_goes_through(tmp_path: 
 def test_what_a_killed_build_left_is_removed_by_the_next_one(tmp_path: Path, fake_env: dict[str, object]) -> None:
     blocked = tmp_path / "blocked"
     tool = start(BUILD, "gil", "--no-venv", FAKE_BLOCK=blocked, **fake_env)
-    sleeper = int(wait_for(blocked))
+    sleeper, shell = map(int, wait_for(blocked).split())
     tool.kill()
     tool.wait(DEADLINE_SEC)
     assert tool.stdout is not None
     tool.stdout.close()
-    os.kill(sleeper, signal.SIGTERM)  # a grandchild; nothing could have told it
+    try:
+        assert_gone(shell)  # the kernel told it
+    finally:
+        os.kill(sleeper, signal.SIGTERM)  # a grandchild: make ends its own, this shell does not
     assert list((tmp_path / "cache" / "tmp").glob("*")) != []
     again = run(BUILD, "gil", "--no-venv", **fake_env)
     assert again.returncode == 0, again.stdout + again.stderr
@@ -367,7 +362,7 @@ def test_what_a_killed_build_left_is_removed_by_the_next_one(tmp_path: Path, fak
 def test_a_second_run_at_the_same_time_waits_for_the_first(tmp_path: Path, fake_env: dict[str, object]) -> None:
     blocked = tmp_path / "blocked"
     first = start(BUILD, "gil", "--no-venv", FAKE_BLOCK=blocked, **fake_env)
-    sleeper = int(wait_for(blocked))
+    sleeper, _shell = map(int, wait_for(blocked).split())
     second = start(BUILD, "gil", "--no-venv", **fake_env)
     assert second.stdout is not None and first.stdout is not None
     assert f"another run (process {first.pid}) is at work" in second.stdout.readline()
@@ -409,6 +404,33 @@ def test_the_newest_release_of_a_series_is_found_checked_and_built(web, fake_sou
     done = run(BUILD, "gil", "--no-venv", PYTHON_MIRROR=address, PYTHON_VERSION=series, **fake_env)
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"CPython {version} from {address}/{version}/Python-{version}.tar.xz (SHA-256 of its SPDX file)" in done.stdout
+
+
+def test_a_version_asked_for_by_name_is_never_replaced_by_another(web, tmp_path: Path, no_programs: Path, fake_source: Path,
+                                                                  fake_env: dict[str, object]) -> None:
+    folder, address = web
+    version = publish(folder, fake_source)
+    del fake_env["PYTHON_SOURCE"]
+    done = run(BUILD, "gil", "--no-venv", PYTHON_MIRROR=address, PYTHON_VERSION=version, **fake_env)
+    assert done.returncode == 0, done.stderr  # now a source and a build are at hand
+    done = run(sys.executable, BUILD, "gil", "--no-venv", PYTHON_VERSION="3.14.998", PYTHON_MIRROR=NOWHERE, PATH=no_programs,
+               **fake_env)
+    assert done.returncode == 1
+    assert "CPython 3.14.998 cannot be had" in done.stderr
+    assert NOWHERE in done.stderr and "no apt-get" in done.stderr  # everything that was tried, and why it failed
+    assert len(list((tmp_path / "cache" / "python").glob("*"))) == 1
+
+
+def test_without_a_source_in_reach_the_default_takes_the_one_it_stored(web, no_programs: Path, fake_source: Path,
+                                                                       fake_env: dict[str, object]) -> None:
+    folder, address = web
+    version = publish(folder, fake_source)
+    del fake_env["PYTHON_SOURCE"]
+    assert run(BUILD, "gil", "--no-venv", PYTHON_MIRROR=address, PYTHON_VERSION=version, **fake_env).returncode == 0
+    done = run(sys.executable, BUILD, "gil", "--no-venv", PYTHON_MIRROR=NOWHERE, PATH=no_programs, **fake_env)
+    assert done.returncode == 0, done.stderr
+    assert "not from python.org" in done.stdout and f"source: CPython {version} from" in done.stdout
+    assert "nothing to do" in run(BUILD, "gil", "--no-venv", **fake_env).stdout
 
 
 def test_a_release_that_differs_from_its_published_checksum_is_refused(web, tmp_path: Path, fake_source: Path,

@@ -3,8 +3,6 @@
 import logging
 import math
 import multiprocessing
-import os
-import shutil
 import signal
 import time
 from contextlib import contextmanager
@@ -16,6 +14,7 @@ import census
 import cleanup
 import gil_status
 import query
+import spill
 from lines import pairs
 from settings import Settings
 from tracing import Tracer
@@ -76,11 +75,11 @@ def _default_sigterm(wanted: bool) -> Iterator[None]:
 class Experiment:
     """One run of the task."""
 
-    def __init__(self, settings: Settings, status: gil_status.Status, log: logging.Logger, spill_base: str) -> None:
+    def __init__(self, settings: Settings, status: gil_status.Status, log: logging.Logger, spill_prefix: str) -> None:
         self._settings = settings
         self._status = status
         self._log = log
-        self._spill_base = spill_base
+        self._spill_prefix = spill_prefix
         self._tracer = Tracer(settings.trace)
 
     def run(self, task_id: Optional[str], iterations: int, rows: int, timeout_sec: float) -> dict[str, Any]:
@@ -101,7 +100,7 @@ class Experiment:
             done.append(self._iterate(n, rows, timeout_sec))
             if self._status.changed():
                 gil = self._tell_gil()
-        self._remove_spill()
+        spill.remove_dead(self._spill_prefix)
         self._tracer.send("task_end")
         return {**flags, **gil, "last_outcome": done[-1]["outcome"], "iterations": done}
 
@@ -120,7 +119,7 @@ class Experiment:
         a decorated name refers to the wrapper, and then the function cannot be pickled."""
         limited = timeout_decorator.timeout(timeout_sec, use_signals=self._settings.use_signals)(query.run_query)
         try:
-            limited(self._settings.spec(self._spill_base), rows)
+            limited(self._settings.spec(self._spill_prefix), rows)
         except Exception as error:
             return error
         return None
@@ -159,13 +158,3 @@ class Experiment:
         counts = {"children": len(family), "zombies": sum(process.zombie for process in family)}
         self._tracer.send("iter_end", **result, **counts, t_before=before, t_after=after)
         return counts
-
-    def _remove_spill(self) -> None:
-        """Removes the spill folders of processes that are gone: a killed query leaves its own behind."""
-        try:
-            names = os.listdir(self._spill_base)
-        except OSError:
-            return
-        for name in names:
-            if census.read_process(int(name.partition("-")[0])) is None:
-                shutil.rmtree(os.path.join(self._spill_base, name), ignore_errors=True)

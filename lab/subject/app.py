@@ -49,6 +49,8 @@ def _broker_options(config: settings_module.Settings) -> dict[str, Any]:
             "processed_folder": folders["processed"],
             "control_folder": folders["control"],
             "store_processed": False,
+            # Seconds between looks into the folder; the transport's own second would be most of a short task.
+            "polling_interval": 0.05,
         },
     }
 

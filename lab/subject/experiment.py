@@ -6,7 +6,7 @@ import multiprocessing
 import signal
 import time
 from contextlib import contextmanager
-from typing import Any, Iterator, Optional
+from typing import Any, Iterator, Optional, Union
 
 import timeout_decorator
 
@@ -22,21 +22,22 @@ from tracing import Tracer
 MAX_ITERATIONS = 100_000
 
 
-def _number(name: str, value: Any, integral: bool) -> float:
+def _number(name: str, value: Any, integral: bool) -> Union[int, float]:
     """Numbers, and texts that are numbers: producers written by hand send both."""
     if isinstance(value, (int, float, str)) and not isinstance(value, bool):
         try:
-            number = int(value) if integral and isinstance(value, str) else float(value)
-        except ValueError:
-            number = math.nan
-        if math.isfinite(number) and (not integral or number == int(number)):
-            return number
+            # Not by way of float where it can be helped: that would round large integers.
+            number = int(value) if integral and not isinstance(value, float) else float(value)
+            if math.isfinite(number) and (not integral or number == int(number)):
+                return int(number) if integral else number
+        except (ValueError, OverflowError):
+            pass
     raise ValueError(f"{name}={value!r}: must be a {'whole ' if integral else ''}number")
 
 
 def checked_arguments(iterations: Any, rows: Any, timeout_sec: Any) -> tuple[int, int, float]:
     """The task's arguments as numbers. Raises ValueError, which fails the task."""
-    count, size = int(_number("iterations", iterations, True)), int(_number("rows", rows, True))
+    count, size = _number("iterations", iterations, True), _number("rows", rows, True)
     limit = _number("timeout_sec", timeout_sec, False)
     if not 1 <= count <= MAX_ITERATIONS:
         raise ValueError(f"iterations={iterations!r}: must be from 1 to {MAX_ITERATIONS}")
@@ -45,7 +46,7 @@ def checked_arguments(iterations: Any, rows: Any, timeout_sec: Any) -> tuple[int
     # The decorator takes 0 for "no limit".
     if not 0 < limit <= 86400:
         raise ValueError(f"timeout_sec={timeout_sec!r}: must be seconds above 0, at most 86400")
-    return count, size, float(limit)
+    return int(count), int(size), float(limit)
 
 
 def outcome_of(error: Optional[BaseException]) -> str:

@@ -207,6 +207,7 @@ def client(folder: Path) -> Any:
         "processed_folder": str(folder / "broker" / "processed"),
         "control_folder": str(folder / "broker" / "control"),
         "store_processed": False,
+        "polling_interval": 0.05,
     }
     return app
 

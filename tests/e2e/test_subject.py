@@ -110,6 +110,25 @@ def test_spawn_works_and_leaves_the_tracker_and_one_zombie(it, folder):
 
 
 @every_interpreter
+@pytest.mark.parametrize("method", ["forkserver", "spawn"])
+def test_children_that_start_afresh_import_no_celery(it, folder, method):
+    (folder / "spy.py").write_text(
+        "import sys\n"
+        "import query\n"
+        "def run_query(spec, rows):\n"
+        "    raise LookupError(' '.join(sorted({name.partition('.')[0] for name in sys.modules})))\n"
+        "query.run_query = run_query\n"
+    )
+    command = [*support.worker_command(it.python, "solo"), "-I", "spy"]
+    with running(it, folder, command=command, PYTHONPATH=f"{folder}:{SUBJECT}", MP_START_METHOD=method) as worker:
+        worker.run(1, 1, 20)
+        assert worker.outcomes() == ["error:LookupError"]
+        imported = set(worker.result["iterations"][0]["error"].split())
+        assert "timeout_decorator" in imported
+        assert not imported & {"celery", "kombu", "billiard", "app", "tasks"}
+
+
+@every_interpreter
 def test_prefork_refuses_processes(it, folder):
     with running(it, folder, pool="prefork", MP_START_METHOD="fork", CLEANUP_CHILDREN="1") as worker:
         worker.run(1, LONG, LIMIT)

@@ -6,15 +6,14 @@ import gil_status
 _watch = gil_status.Watch()
 _watch.install()
 
-import atexit
 import multiprocessing
 import os
-import shutil
 import sys
 from typing import Any
 
 import query
 import settings as settings_module
+import spill
 
 status = gil_status.Status(_watch)
 status.find_culprit()
@@ -50,6 +49,8 @@ def _broker_options(config: settings_module.Settings) -> dict[str, Any]:
             "processed_folder": folders["processed"],
             "control_folder": folders["control"],
             "store_processed": False,
+            # Seconds between looks into the folder; the transport's own second would be most of a short task.
+            "polling_interval": 0.05,
         },
     }
 
@@ -76,15 +77,9 @@ def _in_pool_child(**_: Any) -> None:
     _set_start_method()
 
 
-def _remove_spill_base(owner: int) -> None:
-    if os.getpid() == owner:  # not in forked children that run exit handlers
-        shutil.rmtree(spill_base, ignore_errors=True)
-
-
 settings = _read_settings()
 _set_start_method()
-spill_base = settings_module.spill_base()
-atexit.register(_remove_spill_base, os.getpid())
+spill_prefix = spill.new_prefix()
 
 app = Celery("tasks")
 app.conf.update(

@@ -3,12 +3,10 @@
 import logging
 import math
 import multiprocessing
-import os
-import shutil
 import signal
 import time
 from contextlib import contextmanager
-from typing import Any, Iterator, Optional
+from typing import Any, Iterator, Optional, Union
 
 import timeout_decorator
 
@@ -16,6 +14,7 @@ import census
 import cleanup
 import gil_status
 import query
+import spill
 from lines import pairs
 from settings import Settings
 from tracing import Tracer
@@ -23,21 +22,22 @@ from tracing import Tracer
 MAX_ITERATIONS = 100_000
 
 
-def _number(name: str, value: Any, integral: bool) -> float:
+def _number(name: str, value: Any, integral: bool) -> Union[int, float]:
     """Numbers, and texts that are numbers: producers written by hand send both."""
     if isinstance(value, (int, float, str)) and not isinstance(value, bool):
         try:
-            number = int(value) if integral and isinstance(value, str) else float(value)
-        except ValueError:
-            number = math.nan
-        if math.isfinite(number) and (not integral or number == int(number)):
-            return number
+            # Not by way of float where it can be helped: that would round large integers.
+            number = int(value) if integral and not isinstance(value, float) else float(value)
+            if math.isfinite(number) and (not integral or number == int(number)):
+                return int(number) if integral else number
+        except (ValueError, OverflowError):
+            pass
     raise ValueError(f"{name}={value!r}: must be a {'whole ' if integral else ''}number")
 
 
 def checked_arguments(iterations: Any, rows: Any, timeout_sec: Any) -> tuple[int, int, float]:
     """The task's arguments as numbers. Raises ValueError, which fails the task."""
-    count, size = int(_number("iterations", iterations, True)), int(_number("rows", rows, True))
+    count, size = _number("iterations", iterations, True), _number("rows", rows, True)
     limit = _number("timeout_sec", timeout_sec, False)
     if not 1 <= count <= MAX_ITERATIONS:
         raise ValueError(f"iterations={iterations!r}: must be from 1 to {MAX_ITERATIONS}")
@@ -46,7 +46,7 @@ def checked_arguments(iterations: Any, rows: Any, timeout_sec: Any) -> tuple[int
     # The decorator takes 0 for "no limit".
     if not 0 < limit <= 86400:
         raise ValueError(f"timeout_sec={timeout_sec!r}: must be seconds above 0, at most 86400")
-    return count, size, float(limit)
+    return int(count), int(size), float(limit)
 
 
 def outcome_of(error: Optional[BaseException]) -> str:
@@ -76,11 +76,11 @@ def _default_sigterm(wanted: bool) -> Iterator[None]:
 class Experiment:
     """One run of the task."""
 
-    def __init__(self, settings: Settings, status: gil_status.Status, log: logging.Logger, spill_base: str) -> None:
+    def __init__(self, settings: Settings, status: gil_status.Status, log: logging.Logger, spill_prefix: str) -> None:
         self._settings = settings
         self._status = status
         self._log = log
-        self._spill_base = spill_base
+        self._spill_prefix = spill_prefix
         self._tracer = Tracer(settings.trace)
 
     def run(self, task_id: Optional[str], iterations: int, rows: int, timeout_sec: float) -> dict[str, Any]:
@@ -101,7 +101,7 @@ class Experiment:
             done.append(self._iterate(n, rows, timeout_sec))
             if self._status.changed():
                 gil = self._tell_gil()
-        self._remove_spill()
+        spill.remove_dead(self._spill_prefix)
         self._tracer.send("task_end")
         return {**flags, **gil, "last_outcome": done[-1]["outcome"], "iterations": done}
 
@@ -120,7 +120,7 @@ class Experiment:
         a decorated name refers to the wrapper, and then the function cannot be pickled."""
         limited = timeout_decorator.timeout(timeout_sec, use_signals=self._settings.use_signals)(query.run_query)
         try:
-            limited(self._settings.spec(self._spill_base), rows)
+            limited(self._settings.spec(self._spill_prefix), rows)
         except Exception as error:
             return error
         return None
@@ -159,13 +159,3 @@ class Experiment:
         counts = {"children": len(family), "zombies": sum(process.zombie for process in family)}
         self._tracer.send("iter_end", **result, **counts, t_before=before, t_after=after)
         return counts
-
-    def _remove_spill(self) -> None:
-        """Removes the spill folders of processes that are gone: a killed query leaves its own behind."""
-        try:
-            names = os.listdir(self._spill_base)
-        except OSError:
-            return
-        for name in names:
-            if census.read_process(int(name.partition("-")[0])) is None:
-                shutil.rmtree(os.path.join(self._spill_base, name), ignore_errors=True)

@@ -4,9 +4,9 @@ Imports no Celery: children started by spawn or forkserver import this module an
 query function is undecorated, so that it can be pickled by name.
 """
 
-import os
-import secrets
 from typing import NamedTuple, Union
+
+import spill
 
 DRIVERS = ("capi", "module")
 
@@ -30,15 +30,13 @@ class Spec(NamedTuple):
     query: str  # a name in QUERIES, or SQL with {rows}
     threads: int
     library: str  # of DuckDB's C API; empty for the module
-    spill_base: str  # folder in which each process makes a spill folder of its own
+    spill_prefix: str  # of the names of spill folders, see spill.py
 
     def sql(self, rows: int) -> str:
         return QUERIES.get(self.query, self.query).replace("{rows}", str(rows))
 
     def options(self) -> dict[str, str]:
-        # DuckDB names spill files by pid, if at all: two processes must never share the folder.
-        spill = os.path.join(self.spill_base, f"{os.getpid()}-{secrets.token_hex(4)}")
-        return {"threads": str(self.threads), "temp_directory": spill}
+        return {"threads": str(self.threads), "temp_directory": spill.folder(self.spill_prefix)}
 
 
 class WrongResult(TypeError):

@@ -4,7 +4,6 @@ import configparser
 import logging
 import math
 import os
-import tempfile
 from dataclasses import dataclass
 from typing import Callable, Mapping, Optional, TypeVar
 from urllib.parse import unquote
@@ -45,8 +44,8 @@ class Settings:
     log_level: int
     trace: Optional[str]
 
-    def spec(self, spill_base: str) -> Spec:
-        return Spec(self.driver, self.query, self.threads, self.library, spill_base)
+    def spec(self, spill_prefix: str) -> Spec:
+        return Spec(self.driver, self.query, self.threads, self.library, spill_prefix)
 
 
 class _Reader:
@@ -163,8 +162,3 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         log_level=getattr(logging, level),
         trace=_trace(reader),
     )
-
-
-def spill_base() -> str:
-    """A folder for this worker's spill folders: new, and nobody else's."""
-    return tempfile.mkdtemp(prefix="gilotine-spill-")

@@ -1,6 +1,6 @@
 """The task under test: celery -A tasks worker."""
 
-from app import app, settings, spill_base, status
+from app import app, settings, spill_prefix, status
 
 from celery.utils.log import get_task_logger
 
@@ -14,4 +14,4 @@ log.setLevel(settings.log_level)
 def leak_demo(self, iterations=10, rows=500_000_000, timeout_sec=2.0):
     """Runs a DuckDB query of that many rows under a limit, iterations times."""
     arguments = checked_arguments(iterations, rows, timeout_sec)
-    return Experiment(settings, status, log, spill_base).run(self.request.id, *arguments)
+    return Experiment(settings, status, log, spill_prefix).run(self.request.id, *arguments)

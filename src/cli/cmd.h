@@ -21,7 +21,7 @@ typedef enum {
 typedef int (*GtCommandFunc) (int argc, char **argv);
 
 /* X (name, function suffix, one line of help) */
-#define GT_COMMANDS(X)
+#define GT_COMMANDS(X) X ("send", send, "send a Celery task, wait for its result")
 
 #define X(name, suffix, help) int gt_cmd_##suffix (int argc, char **argv);
 GT_COMMANDS (X)

@@ -2,6 +2,7 @@
  * come as frames in any order: pump() takes each as it comes and keeps what nobody asked for yet.
  */
 #include "broker/amqp_connect.h"
+#include "broker/amqp_send.h"
 #include "broker/confirms.h"
 #include "broker/vtable.h"
 
@@ -392,74 +393,6 @@ amqp_declare (GtBroker *broker, const char *queue, GtInstant until, GError **err
   return check_rpc (a, "bind the queue", queue, error);
 }
 
-static void
-render_field (const GtField *field, amqp_field_value_t *value, amqp_field_value_t *spare)
-{
-  value->kind = (guint8) field->kind;
-  switch (field->kind) {
-  case GT_FIELD_BOOL:
-    value->value.boolean = field->integer;
-    break;
-  case GT_FIELD_INT:
-    value->value.i32 = field->integer;
-    break;
-  case GT_FIELD_DOUBLE:
-    value->value.f64 = field->real;
-    break;
-  case GT_FIELD_TEXT:
-    value->value.bytes = amqp_cstring_bytes (field->text);
-    break;
-  case GT_FIELD_ARRAY:
-    value->value.array.num_entries = (int) field->n_items;
-    value->value.array.entries = spare;
-    for (guint i = 0; i < field->n_items; i++)
-      render_field (&field->items[i], &spare[i], NULL);
-    break;
-  case GT_FIELD_TABLE: /* `stamps`, always empty */
-    value->value.table = amqp_empty_table;
-    break;
-  case GT_FIELD_VOID:
-  default:
-    break;
-  }
-}
-
-static int
-send_message (Amqp *a, const char *queue, const GtMessage *message)
-{
-  amqp_table_entry_t entries[GT_N_HEADERS];
-  amqp_field_value_t items[G_N_ELEMENTS (message->timelimit)];
-  for (guint i = 0; i < GT_N_HEADERS; i++) {
-    entries[i].key = amqp_cstring_bytes (message->headers[i].name);
-    render_field (&message->headers[i], &entries[i].value, items);
-  }
-  amqp_basic_properties_t p = {
-    ._flags = AMQP_BASIC_CONTENT_TYPE_FLAG | AMQP_BASIC_CONTENT_ENCODING_FLAG
-              | AMQP_BASIC_HEADERS_FLAG | AMQP_BASIC_DELIVERY_MODE_FLAG
-              | AMQP_BASIC_CORRELATION_ID_FLAG,
-    .content_type = amqp_cstring_bytes (GT_CONTENT_TYPE),
-    .content_encoding = amqp_cstring_bytes (GT_CONTENT_ENCODING),
-    .headers = { GT_N_HEADERS, entries },
-    .delivery_mode = GT_DELIVERY_MODE,
-    .correlation_id = amqp_cstring_bytes (message->id),
-  };
-  if (message->has_priority) {
-    p._flags |= AMQP_BASIC_PRIORITY_FLAG;
-    p.priority = message->priority;
-  }
-  if (message->reply_to != NULL) {
-    p._flags |= AMQP_BASIC_REPLY_TO_FLAG;
-    p.reply_to = amqp_cstring_bytes (message->reply_to);
-  }
-  if (message->expiration != NULL) {
-    p._flags |= AMQP_BASIC_EXPIRATION_FLAG;
-    p.expiration = amqp_cstring_bytes (message->expiration);
-  }
-  amqp_bytes_t body = amqp_cstring_bytes (message->body);
-  return amqp_basic_publish (a->conn, CHANNEL, amqp_empty_bytes, amqp_cstring_bytes (queue), TRUE,
-                             FALSE, &p, body);
-}
-
 /* Until there is room for a message: in the window, at the broker, in the socket. */
 static gboolean
 wait_for_room (Amqp *a, GtInstant until, GError **error)
@@ -499,7 +432,7 @@ amqp_publish (GtBroker *broker, const char *queue, const GtMessage *message, GtI
     return FALSE;
   cork (a, TRUE);
   gt_confirms_add (&a->confirms);
-  int status = send_message (a, queue, message);
+  int status = gt_amqp_send (a->conn, CHANNEL, queue, message);
   if (status == AMQP_STATUS_OK)
     return TRUE;
   /* The broker may have said why before it closed the connection. */

@@ -21,7 +21,8 @@ typedef enum {
 typedef int (*GtCommandFunc) (int argc, char **argv);
 
 /* X (name, function suffix, one line of help) */
-#define GT_COMMANDS(X)
+#define GT_COMMANDS(X)                                                                             \
+  X ("census", census, "look at a family of processes from outside: zombies, CPU burnt, memory")
 
 #define X(name, suffix, help) int gt_cmd_##suffix (int argc, char **argv);
 GT_COMMANDS (X)

@@ -109,7 +109,7 @@ static void
 cut_line (GString *out, gsize from, guint columns)
 {
   guint used = 0;
-  for (const char *p = out->str + from; *p != '\0'; p = g_utf8_next_char (p)) {
+  for (const char *p = out->str + from; *p != '\0'; p += g_utf8_skip[(guchar) *p]) {
     gunichar c = g_utf8_get_char (p);
     used += g_unichar_iszerowidth (c) ? 0 : g_unichar_iswide (c) ? 2 : 1;
     if (used > columns) {

@@ -131,7 +131,10 @@ report_missing (const Options *options, const GtCensusResult *result)
   for (guint i = 0; i < options->roots->len; i++) {
     pid_t pid = g_array_index (options->roots, GtCensusRoot, i).pid;
     if (gt_census_find (result, pid) == NULL && pid != getpid ())
-      code = gt_cli_fail (GT_EXIT_FAILED, NAME, "no process %d", (int) pid);
+      code = gt_cli_fail (GT_EXIT_FAILED, NAME, "no process %d%s", (int) pid,
+                          result->totals.denied > 0 || result->totals.hidden
+                              ? " that this user may look at"
+                              : "; 'ps -e' lists those that are");
   }
   return code;
 }

@@ -49,7 +49,7 @@ typedef struct {
   const GtCensusRoot *roots;
   gsize n_roots;
   const char *mark; /* value of GILOTINE_MARK; NULL: do not look for a mark */
-  GtCensusFlags flags;
+  guint flags;      /* GtCensusFlags */
 } GtCensusOptions;
 
 /* Why a process belongs; more than one may hold, none when only GT_CENSUS_ALL includes it. */

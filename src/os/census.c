@@ -193,6 +193,8 @@ scan (GtCensus *census, GError **error)
       return FALSE;
     }
     init_seen |= pid == 1;
+    if ((census->flags & GT_CENSUS_NOT_SELF) != 0 && pid == getpid ())
+      continue;
     if (!scan_process (census, pid, error))
       return FALSE;
   }

@@ -34,7 +34,8 @@ typedef enum {
   GT_CENSUS_MARK = 1 << 1, /* fills GtProcess.mark; implied by GtCensusOptions.mark */
   GT_CENSUS_PSS = 1 << 2,
   GT_CENSUS_SIGNALS = 1 << 3,
-  GT_CENSUS_ALL = 1 << 4, /* every process of the machine is a member */
+  GT_CENSUS_ALL = 1 << 4,      /* every process of the machine is shown */
+  GT_CENSUS_NOT_SELF = 1 << 5, /* the calling process is not looked at */
 } GtCensusFlags;
 
 /* start_ticks 0: whoever has the pid when this census first sees it; remembered from then on. */
@@ -48,7 +49,7 @@ typedef struct {
   const GtCensusRoot *roots;
   gsize n_roots;
   const char *mark; /* value of GILOTINE_MARK; NULL: do not look for a mark */
-  GtCensusFlags flags;
+  guint flags;      /* GtCensusFlags */
 } GtCensusOptions;
 
 /* Why a process belongs; more than one may hold, none when only GT_CENSUS_ALL includes it. */

@@ -46,7 +46,7 @@ struct GtCensus {
   GString *text;       /* scratch */
   GString *mark;       /* the mark looked for, escaped as the entries' are */
   gboolean want_mark;
-  GtCensusFlags flags;
+  guint flags; /* GtCensusFlags of this pass */
   guint64 pass;
   gint64 cpu_vanished_ns;
   gint64 tick_ns, page_bytes;

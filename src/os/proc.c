@@ -135,6 +135,8 @@ static const char *
 find_line (const char *text, gsize length, const char *key, const char **line_end)
 {
   gsize key_length = strlen (key);
+  if (length == 0)
+    return NULL;
   const char *end = text + length;
   for (const char *p = text; p < end;) {
     const char *newline = memchr (p, '\n', (gsize) (end - p));
@@ -208,6 +210,8 @@ const char *
 gt_proc_find_env (const char *text, gsize length, const char *name, gsize *value_length)
 {
   gsize name_length = strlen (name);
+  if (length == 0)
+    return NULL;
   const char *end = text + length;
   for (const char *p = text; p < end;) {
     const char *stop = memchr (p, '\0', (gsize) (end - p));
@@ -270,13 +274,15 @@ escape_byte (guchar byte, GString *out)
 void
 gt_proc_escape (const char *bytes, gsize length, GString *out)
 {
+  if (length == 0)
+    return;
   const char *end = bytes + length;
   for (const char *p = bytes; p < end;) {
     gsize size = 1;
     if ((guchar) *p >= 0x80) {
       gunichar c = g_utf8_get_char_validated (p, end - p);
       if (c < 0x110000) { /* else (gunichar) -1 or -2: no character */
-        size = (gsize) (g_utf8_next_char (p) - p);
+        size = (gsize) g_utf8_skip[(guchar) *p];
         if (is_fit (c)) {
           g_string_append_len (out, p, (gssize) size);
           p += size;

@@ -289,8 +289,8 @@ read_factor (const Parser *p, const char *group, GtFactor factor, gboolean many,
     g_ptr_array_add (values, (gpointer) factor_default (factor));
     return g_steal_pointer (&values);
   }
-  g_auto (GStrv) parts
-      = strstr (given, "{rows}") != NULL ? g_strsplit (given, "", 1) : g_strsplit (given, ";", -1);
+  gboolean is_sql = strstr (given, "{rows}") != NULL;
+  g_auto (GStrv) parts = g_strsplit (given, is_sql ? "\n" : ";", -1);
   for (char **part = parts; *part != NULL; part++) {
     const char *value = g_strstrip (*part);
     if (*value == '\0')
@@ -321,8 +321,11 @@ subject_name (const char *const *factors)
     const char *shown = factors[f];
     if (f > GT_FACTOR_DRIVER && shown == factor_default (f))
       continue;
+    g_autofree char *threads = NULL;
     if (f == GT_FACTOR_SIGTERM)
       shown = "nohandler";
+    if (f == GT_FACTOR_THREADS)
+      shown = threads = g_strdup_printf ("%sthreads", shown);
     if (f == GT_FACTOR_QUERY && strstr (shown, "{rows}") != NULL)
       shown = "sql";
     g_string_append_printf (name, "%s%s", name->len > 0 ? "-" : "", shown);

@@ -19,7 +19,8 @@
   X (DRIVER, "driver", "capi;module")                                                              \
   X (POOL, "pool", "solo;prefork")                                                                 \
   X (SIGTERM, "sigterm", "inherit;default")                                                        \
-  X (QUERY, "query", "interruptible;stubborn")
+  X (QUERY, "query", "interruptible;stubborn")                                                     \
+  X (THREADS, "threads", "1;2;4;8")
 
 typedef enum {
 #define X(id, key, values) GT_FACTOR_##id,

@@ -46,7 +46,7 @@ typedef struct {
   char *broker_url;
   char *reply_queue;
   char *mark;
-  GHashTable *rows; /* "query/seconds" -> gint64 */
+  GHashTable *rows; /* "query/threads/seconds" -> gint64 */
   int signal_fd;
   sigset_t old_mask;
 } Session;
@@ -96,7 +96,8 @@ rows_for (Session *s, const GtSubject *subject, const char *const *env, GError *
 {
   if (s->options->rows > 0)
     return s->options->rows;
-  g_autofree char *key = g_strdup_printf ("%s/%g", subject->factors[GT_FACTOR_QUERY],
+  g_autofree char *key = g_strdup_printf ("%s/%s/%g", subject->factors[GT_FACTOR_QUERY],
+                                          subject->factors[GT_FACTOR_THREADS],
                                           subject->settings[GT_SETTING_QUERY_SECONDS]);
   gint64 *known = g_hash_table_lookup (s->rows, key);
   if (known != NULL)

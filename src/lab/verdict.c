@@ -262,15 +262,18 @@ subject_of (const GtFinding *finding)
   return finding->tally->series->subject;
 }
 
-/* A subject of the run that held and differs from `finding` in this factor alone. */
+/* A subject of the run that differs from `finding` in this factor alone and held; or, when `any`,
+ * whose verdict at least is another one. */
 static const GtFinding *
-find_flip (const GPtrArray *findings, const GtFinding *finding, GtFactor factor)
+find_flip (const GPtrArray *findings, const GtFinding *finding, GtFactor factor, gboolean any)
 {
   for (guint i = 0; i < findings->len; i++) {
     const GtFinding *other = findings->pdata[i];
     GtFactor which;
-    if (other->verdict == GT_VERDICT_HELD
-        && gt_subject_distance (subject_of (finding), subject_of (other), &which) == 1
+    gboolean flips
+        = any ? other->verdict != finding->verdict && other->verdict != GT_VERDICT_SKIPPED
+              : other->verdict == GT_VERDICT_HELD;
+    if (flips && gt_subject_distance (subject_of (finding), subject_of (other), &which) == 1
         && which == factor)
       return other;
   }
@@ -285,19 +288,20 @@ flip_text (const GtFinding *flip, GtFactor factor)
                           subject_of (flip)->name);
 }
 
+/* What the cause suggests comes first; a change that makes it hold before one that only changes
+ * what goes wrong. */
 static void
 set_flip (const GPtrArray *findings, GtFinding *finding, const BlameRule *rule)
 {
-  for (gsize i = 0; i < G_N_ELEMENTS (rule->flips) && finding->flip == NULL; i++) {
-    const GtFinding *flip = find_flip (findings, finding, rule->flips[i]);
-    if (flip != NULL)
-      finding->flip = flip_text (flip, rule->flips[i]);
-  }
-  for (GtFactor f = 0; f < GT_N_FACTORS && finding->flip == NULL; f++) {
-    const GtFinding *flip = find_flip (findings, finding, f);
-    if (flip != NULL)
-      finding->flip = flip_text (flip, f);
-  }
+  for (gboolean any = FALSE; any <= TRUE && finding->flip == NULL; any++)
+    for (gsize i = 0; i < G_N_ELEMENTS (rule->flips) + GT_N_FACTORS && finding->flip == NULL; i++) {
+      GtFactor factor = i < G_N_ELEMENTS (rule->flips)
+                            ? rule->flips[i]
+                            : (GtFactor) (i - G_N_ELEMENTS (rule->flips));
+      const GtFinding *flip = find_flip (findings, finding, factor, any);
+      if (flip != NULL)
+        finding->flip = flip_text (flip, factor);
+    }
 }
 
 /* --- findings ------------------------------------------------------------------------------- */

@@ -95,6 +95,8 @@ gt_worker_env (const GtSubject *subject, const GtRuntimes *runtimes, const GtWor
   char **env = clean_environment ();
   for (gsize i = 0; i < G_N_ELEMENTS (pairs); i++)
     env = g_environ_setenv (env, pairs[i][0], pairs[i][1], TRUE);
-  env = g_environ_setenv (env, "DUCKDB_THREADS", "1", FALSE);
+  /* The user's DUCKDB_THREADS moves the default; a row that asks for a number gets that. */
+  const char *threads = subject->factors[GT_FACTOR_THREADS];
+  env = g_environ_setenv (env, "DUCKDB_THREADS", threads, !g_str_equal (threads, "1"));
   return set_number (env, "CLEANUP_GRACE", subject->settings[GT_SETTING_GRACE]);
 }

@@ -36,7 +36,7 @@ static void
 begin (Script *s, const char *name, const char *strategy, const char *start, const char *driver)
 {
   static const char *const defaults[GT_N_FACTORS]
-      = { "gil", "process", "fork", "capi", "solo", "inherit", "interruptible" };
+      = { "gil", "process", "fork", "capi", "solo", "inherit", "interruptible", "1" };
   json_t *factors = json_object (), *settings = json_object ();
   for (GtFactor f = 0; f < GT_N_FACTORS; f++)
     json_object_set_new (factors, gt_factor_key (f), json_string (defaults[f]));

@@ -133,12 +133,12 @@ own_burning_until (const Tallying *t, gint64 from_ns, gint64 to_ns)
 }
 
 static void
-tally_work_processes (const Tallying *t, GtIteration *it, gint64 next_ns, gint64 counted_ns,
+tally_work_processes (const Tallying *t, GtIteration *it, gint64 next_ns, gint64 over_ns,
                       gint64 *dead_ns)
 {
   const GtSeries *series = t->series;
   gint64 asked = it->start_ns + it->asked_ns, cpu = 0;
-  guint end_sample = sample_from (series, counted_ns);
+  guint end_sample = sample_from (series, over_ns);
   for (guint i = 0; i < series->processes->len; i++) {
     const GtProcessSeries *p = series->processes->pdata[i];
     if (!is_work (t, p, it->start_ns, next_ns))
@@ -246,10 +246,9 @@ compare_log (const Tallying *t, const GtIteration *it)
 /* --- iterations ----------------------------------------------------------------------------- */
 
 static void
-tally_cleanup (const Tallying *t, GtIteration *it)
+tally_cleanup (GtIteration *it, const json_t *event)
 {
   static const char *const keys[] = { "terminated", "killed", "remaining" };
-  const json_t *event = find_iteration_event (t->series, "cleanup", it->n);
   for (gsize i = 0; i < G_N_ELEMENTS (keys); i++)
     it->cleanup[i] = event_integer (event, keys[i], -1);
 }
@@ -272,11 +271,14 @@ tally_iteration (const Tallying *t, const json_t *start, const json_t *next_star
   it.children = event_integer (end, "children", -1);
   it.zombies = event_integer (end, "zombies", -1);
   it.seen_children = it.seen_zombies = -1;
-  tally_work_processes (t, &it, next_ns, event_integer (end, "t_after", it.start_ns + it.told_ns),
-                        &dead_ns);
+  /* What survives is what is there when the iteration is over, its clean-up included. */
+  const json_t *cleanup = find_iteration_event (series, "cleanup", n);
+  gint64 over_ns = MAX (event_integer (end, "t_after", it.start_ns + it.told_ns),
+                        event_integer (cleanup, "t", 0));
+  tally_work_processes (t, &it, next_ns, over_ns, &dead_ns);
   tally_own_work (t, &it, next_ns, &dead_ns);
   it.dead_ns = MAX (dead_ns - it.start_ns, 0);
-  tally_cleanup (t, &it);
+  tally_cleanup (&it, cleanup);
   if (end != NULL)
     compare_counts (t, &it, end);
   compare_log (t, &it);

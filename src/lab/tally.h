@@ -14,12 +14,12 @@ typedef struct {
   guint n;
   char *outcome; /* the subject's word: ok, timeout, error:TYPE */
   gint64 start_ns;
-  gint64 asked_ns, told_ns, dead_ns;  /* since start_ns */
-  gboolean cut_short;                 /* it was still alive at dead_ns, when the lab ended it */
-  gboolean worked;                    /* its work burned CPU at all */
-  guint alive_at_end;                 /* processes of its work alive when the subject counted */
-  gint64 cpu_after_ns;                /* burnt after `asked`; a lower bound */
-  gint64 children, zombies;           /* the subject's own count; -1 = it did not count */
+  gint64 asked_ns, told_ns, dead_ns; /* since start_ns */
+  gboolean cut_short;                /* it was still alive at dead_ns, when the lab ended it */
+  gboolean worked;                   /* its work burned CPU at all */
+  guint alive_at_end;       /* processes of its work alive when it was over, clean-up included */
+  gint64 cpu_after_ns;      /* burnt after `asked`; a lower bound */
+  gint64 children, zombies; /* the subject's own count; -1 = it did not count */
   gint64 seen_children, seen_zombies; /* the observer's at that moment; -1 = no sample there */
   gint64 cleanup[3];                  /* terminated, killed, remaining; -1 = no clean-up */
 } GtIteration;

@@ -58,8 +58,8 @@ format:
 check-format:
 	$(CLANG_FORMAT) --dry-run -Werror $(C_FILES)
 
-tidy: all
-	$(CLANG_TIDY) --quiet -p $(BUILD) $(shell find src -name '*.c')
+tidy: clang
+	$(CLANG_TIDY) --quiet -p build-clang $(shell find src -name '*.c')
 
 # The same tests in other builds.
 asan:

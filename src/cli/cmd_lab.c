@@ -68,7 +68,7 @@ parse_options (LabOptions *options, int argc, char **argv)
       "Keep the private folder (broker, spill files) for a look", NULL },
     { "quiet", 0, 0, G_OPTION_ARG_NONE, &options->quiet, "No progress on standard error", NULL },
     { G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_STRING_ARRAY, &options->experiment, NULL, NULL },
-    { NULL },
+    G_OPTION_ENTRY_NULL,
   };
   g_autoptr (GOptionContext) context = g_option_context_new ("[EXPERIMENT]");
   g_option_context_set_summary (

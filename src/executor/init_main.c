@@ -108,8 +108,7 @@ parent_of (const char *pid_name)
   text[length] = '\0';
   /* The name may hold anything, parentheses too: the fields go on behind the last one. */
   const char *end = strrchr (text, ')');
-  int parent;
-  return end != NULL && sscanf (end + 1, " %*c %d", &parent) == 1 ? parent : -1;
+  return end != NULL && strlen (end) > strlen (") S ") ? (pid_t) strtol (end + 4, NULL, 10) : -1;
 }
 
 /* SIGKILL to every child. Safe by pid: only this thread reaps them, so none can be reused. Their

@@ -8,7 +8,6 @@
 #include <glib-unix.h>
 #include <poll.h>
 #include <signal.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -41,22 +40,21 @@ close_fd (int *fd)
   *fd = -1;
 }
 
+/* "EVENT NUMBER" (init_main.c tells). */
 static void
 on_status_line (GtFamily *family, const char *line)
 {
-  char event[16];
-  int value;
-  if (sscanf (line, "%15s %d", event, &value) != 2)
-    return;
-  if (strcmp (event, "started") == 0)
+  const char *space = strchr (line, ' ');
+  int value = space != NULL ? (int) g_ascii_strtoll (space, NULL, 10) : 0;
+  if (g_str_has_prefix (line, "started "))
     family->command_pid = value;
-  else if (strcmp (event, "failed") == 0)
+  else if (g_str_has_prefix (line, "failed "))
     family->exec_errno = value;
-  else if (strcmp (event, "gone") == 0)
+  else if (g_str_has_prefix (line, "gone "))
     family->gone = TRUE;
-  else if (strcmp (event, "exited") == 0 || strcmp (event, "signaled") == 0) {
+  else if (g_str_has_prefix (line, "exited ") || g_str_has_prefix (line, "signaled ")) {
     family->ended = TRUE;
-    family->wait_status = event[0] == 'e' ? value << 8 : value;
+    family->wait_status = line[0] == 'e' ? value << 8 : value;
   }
 }
 

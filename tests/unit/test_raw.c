@@ -63,10 +63,9 @@ a_full_disk_is_an_error_that_stays (void)
   int full = open ("/dev/full", O_WRONLY | O_CLOEXEC);
   g_autofree char *path = g_build_filename (dir, "raw.jsonl", NULL);
   for (int fd = 3; fd < full; fd++) {
-    char link[64], target[4096];
-    g_snprintf (link, sizeof link, "/proc/self/fd/%d", fd);
-    ssize_t length = readlink (link, target, sizeof target - 1);
-    if (length > 0 && (target[length] = '\0', strcmp (target, path) == 0))
+    g_autofree char *link = g_strdup_printf ("/proc/self/fd/%d", fd);
+    g_autofree char *target = g_file_read_link (link, NULL);
+    if (g_strcmp0 (target, path) == 0)
       dup2 (full, fd);
   }
   close (full);

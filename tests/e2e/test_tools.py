@@ -321,6 +321,20 @@ def test_a_failing_build_shows_its_last_lines_and_names_the_log(tmp_path: Path, 
     assert_nothing_half_made(tmp_path / "cache")
 
 
+def test_a_cache_whose_path_has_blanks_is_refused_before_anything_is_built(tmp_path: Path, fake_env: dict[str, object]) -> None:
+    fake_env["GILOTINE_CACHE"] = tmp_path / "my cache"
+    done = run(BUILD, "gil", "--no-venv", **fake_env)
+    assert done.returncode == 1 and "blanks" in done.stderr
+
+
+def test_packages_that_cannot_be_had_leave_no_half_made_environment(tmp_path: Path, fake_env: dict[str, object]) -> None:
+    done = run(BUILD, "gil", PIP_INDEX_URL=NOWHERE, PIP_EXTRA_INDEX_URL="", PIP_FIND_LINKS="", PIP_RETRIES="0", **fake_env)
+    assert done.returncode == 1 and "pip install for" in done.stderr and "venv-gil.log" in done.stderr
+    assert list((tmp_path / "cache" / "venv").glob("*")) == []
+    assert len(list((tmp_path / "cache" / "python").glob("*"))) == 1  # the interpreter stays: the next run needs no build
+    assert not (tmp_path / "cache" / "manifest.ini").exists()
+
+
 # --- build-python: what happens on the way ---------------------------------------------------------------------------
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])

@@ -170,7 +170,7 @@ def _go_header(version: str, scratch: Path, log: Path) -> tuple[Path, str]:
 def from_packages(version: str, scratch: Path, log: Path, progress: Progress) -> Pair:
     missing = [program for program in ("npm", "go") if not shutil.which(program)]
     if missing:
-        raise NotThere(f"no program {' and no program '.join(missing)} here (on Debian: apt-get install npm golang-go)")
+        raise NotThere(f"no program {' and no program '.join(missing)} here; `tools/deps registries` installs them")
     try:
         progress.at(0.1, "library from npm")
         library, npm_origin = _npm_package(version, scratch, log)

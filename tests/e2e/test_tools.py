@@ -187,7 +187,8 @@ def test_shell_scripts_are_sound() -> None:
 def test_deps_names_what_a_bare_machine_lacks_and_touches_nothing(no_programs: Path) -> None:
     done = run("/bin/bash", DEPS, "--check", PATH=no_programs)
     assert done.returncode == 1
-    for package in ("gcc", "meson", "ninja-build", "libglib2.0-dev", "librabbitmq-dev", "libjansson-dev", "libssl-dev", "clang-14"):
+    for package in ("gcc", "meson", "ninja-build", "libglib2.0-dev", "librabbitmq-dev", "libjansson-dev", "libssl-dev",
+                    "clang-14"):
         assert package in done.stdout
 
 
@@ -239,7 +240,8 @@ def test_each_interpreter_has_the_pinned_packages_and_imports_leave_the_gil_alon
     assert done.returncode == 0, done.stderr
     answer = json.loads(done.stdout)
     assert answer["same"] and not answer["hiredis"]
-    pins = [line.split("==") for line in (ROOT / "lab" / "requirements.txt").read_text(encoding="utf-8").splitlines() if "==" in line]
+    lines = (ROOT / "lab" / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    pins = [line.split("==") for line in lines if "==" in line]
     assert len(pins) > 10
     for name, version in pins:
         assert answer["packages"].get(name) == version
@@ -309,13 +311,28 @@ def test_an_interpreter_that_is_not_what_was_asked_for_is_not_installed(tmp_path
     assert_nothing_half_made(tmp_path / "cache")
 
 
-def test_a_failing_build_shows_its_last_lines_and_names_the_log(tmp_path: Path, fake_source: Path, fake_env: dict[str, object]) -> None:
+def test_a_failing_build_shows_its_last_lines_and_names_the_log(tmp_path: Path, fake_source: Path,
+                                                                fake_env: dict[str, object]) -> None:
     (fake_source / "configure").write_text("#!/bin/sh\necho no compiler in the house\nexit 77\n", encoding="ascii")
     done = run(BUILD, "gil", "--no-venv", **fake_env)
     assert done.returncode == 1
     assert "no compiler in the house" in done.stderr and "ended with 77" in done.stderr
     assert "no compiler in the house" in (tmp_path / "cache" / "log" / "python-gil.log").read_text(encoding="utf-8")
     assert_nothing_half_made(tmp_path / "cache")
+
+
+def test_a_cache_whose_path_has_blanks_is_refused_before_anything_is_built(tmp_path: Path, fake_env: dict[str, object]) -> None:
+    fake_env["GILOTINE_CACHE"] = tmp_path / "my cache"
+    done = run(BUILD, "gil", "--no-venv", **fake_env)
+    assert done.returncode == 1 and "blanks" in done.stderr
+
+
+def test_packages_that_cannot_be_had_leave_no_half_made_environment(tmp_path: Path, fake_env: dict[str, object]) -> None:
+    done = run(BUILD, "gil", PIP_INDEX_URL=NOWHERE, PIP_EXTRA_INDEX_URL="", PIP_FIND_LINKS="", PIP_RETRIES="0", **fake_env)
+    assert done.returncode == 1 and "pip install for" in done.stderr and "venv-gil.log" in done.stderr
+    assert list((tmp_path / "cache" / "venv").glob("*")) == []
+    assert len(list((tmp_path / "cache" / "python").glob("*"))) == 1  # the interpreter stays: the next run needs no build
+    assert not (tmp_path / "cache" / "manifest.ini").exists()
 
 
 # --- build-python: what happens on the way ---------------------------------------------------------------------------
@@ -380,6 +397,20 @@ def test_list_shows_what_is_stored_and_clean_removes_it(tmp_path: Path, fake_env
     assert "freed" in run(BUILD, "--clean", **fake_env).stdout
     assert not (tmp_path / "cache" / "python").exists()
     assert "(empty)" in run(BUILD, "--list", **fake_env).stdout
+
+
+def test_prune_removes_only_what_the_manifest_does_not_name(tmp_path: Path, fake_env: dict[str, object]) -> None:
+    assert run(BUILD, "gil", "--no-venv", **fake_env).returncode == 0
+    cache = tmp_path / "cache"
+    built = next((cache / "python").glob("*"))
+    venv = cache / "venv" / f"{built.name}-tests-00000000"
+    for stale in (cache / "venv" / "stale", cache / "python" / "stale", venv):
+        stale.mkdir(parents=True)
+    (cache / "manifest.ini").write_text(f"[tests]\npython={venv}/bin/python\n", encoding="utf-8")
+    done = run(BUILD, "--prune", **fake_env)
+    assert done.returncode == 0 and "freed" in done.stdout
+    assert [path.name for path in (cache / "python").glob("*")] == [built.name]
+    assert [path.name for path in (cache / "venv").glob("*")] == [venv.name]
 
 
 def publish(folder: Path, source: Path, digest: str = "") -> str:
@@ -493,7 +524,8 @@ def test_what_cannot_be_fetched_is_refused_at_once(tmp_path: Path, env: dict[str
 
 
 def test_with_no_source_in_reach_every_one_that_was_tried_is_named(tmp_path: Path, no_programs: Path) -> None:
-    done = run(sys.executable, FETCH, GILOTINE_CACHE=tmp_path / "cache", DUCKDB_MIRROR=NOWHERE, DUCKDB_SHA256="0" * 64, PATH=no_programs)
+    done = run(sys.executable, FETCH, GILOTINE_CACHE=tmp_path / "cache", DUCKDB_MIRROR=NOWHERE, DUCKDB_SHA256="0" * 64,
+               PATH=no_programs)
     assert done.returncode == 1
     assert NOWHERE in done.stderr and "no program npm and no program go" in done.stderr
 

@@ -8,7 +8,7 @@ import os
 import shutil
 import time
 from pathlib import Path
-from typing import NamedTuple, Optional
+from typing import Callable, NamedTuple, Optional
 
 from .cache import cache_dir, ensure_dir
 from .cpython_source import Request, Source, in_series, numbers
@@ -127,9 +127,9 @@ class Build:
         self.log = ensure_dir(cache_dir() / "log") / f"python-{flavour.name}.log"
         self.jobs = os.environ.get("JOBS", "") or str(len(os.sched_getaffinity(0)))
 
-    def _make(self, *arguments: str, **options: object) -> str:
+    def _make(self, *arguments: str, on_line: Optional[Callable[[str], None]] = None) -> str:
         what = f"building CPython {self.source.version} {self.flavour.title}"
-        return run(["make", "-j", self.jobs, *arguments], what=what, log=self.log, cwd=self.folder, **options)
+        return run(["make", "-j", self.jobs, *arguments], what=what, log=self.log, cwd=self.folder, on_line=on_line)
 
     def _configure(self, unpacked: Path) -> None:
         checks = 0
@@ -183,7 +183,8 @@ class Build:
         if self.prefix.exists():  # one that no longer passes its test
             os.rename(self.prefix, self.old)
         os.rename(staged, self.prefix)
-        self.progress.say(f"CPython {self.source.version} {self.flavour.title}: built and tested in {seconds:.0f} s, {self.prefix}")
+        self.progress.say(f"CPython {self.source.version} {self.flavour.title}: built and tested in {seconds:.0f} s, "
+                          f"{self.prefix}")
         shutil.rmtree(self.folder, ignore_errors=True)
         return self.prefix
 

@@ -37,8 +37,8 @@ HEADER_SHA256 = "e85f70155b5948c8575e59f66e60d43575cec8b252293534c9e8598eb313a29
 MACHINES = {
     "x86_64": Machine("linux-amd64", "linux-x64", "linux-amd64",
                       "3f4962cdd266eab2b479a5b5a4a6d063d279b2954ae814ed00385d553b747633", HEADER_SHA256),
-    "aarch64": Machine("linux-arm64", "linux-arm64", "linux-arm64", 
-                           "23686593dba4ec22c6e581bb1c843b3964e84c4bc4d0063d8b4daddd2e20e30a", HEADER_SHA256),
+    "aarch64": Machine("linux-arm64", "linux-arm64", "linux-arm64",
+                       "23686593dba4ec22c6e581bb1c843b3964e84c4bc4d0063d8b4daddd2e20e30a", HEADER_SHA256),
 }
 
 
@@ -98,7 +98,7 @@ def _release_digest(version: str, name: str) -> str:
         notes = json.loads(get(f"{RELEASE_NOTES}/v{version}"))
         for asset in notes.get("assets", []):
             if asset.get("name") == name and str(asset.get("digest", "")).startswith("sha256:"):
-                return asset["digest"].split(":", 1)[1].lower()
+                return str(asset["digest"]).split(":", 1)[1].lower()
     except (Unreachable, ValueError, AttributeError):
         pass
     return ""
@@ -170,7 +170,7 @@ def _go_header(version: str, scratch: Path, log: Path) -> tuple[Path, str]:
 def from_packages(version: str, scratch: Path, log: Path, progress: Progress) -> Pair:
     missing = [program for program in ("npm", "go") if not shutil.which(program)]
     if missing:
-        raise NotThere(f"no program {' and no program '.join(missing)} here (on Debian: apt-get install npm golang-go)")
+        raise NotThere(f"no program {' and no program '.join(missing)} here; `tools/deps registries` installs them")
     try:
         progress.at(0.1, "library from npm")
         library, npm_origin = _npm_package(version, scratch, log)

@@ -38,6 +38,11 @@ class _Interrupts:
             raise Interrupted(signum)
 
 
+def _clear_progress() -> None:
+    if sys.stdout.isatty():
+        print("\r\x1b[K", end="", flush=True)
+
+
 def run_tool(name: str, main: Callable[[], None]) -> NoReturn:
     """Runs main() and turns its end into lines and an exit code: 0, 1, or 128 + the signal."""
     interrupts = _Interrupts()
@@ -48,10 +53,12 @@ def run_tool(name: str, main: Callable[[], None]) -> NoReturn:
         main()
         sys.exit(0)
     except Interrupted as stop:
+        _clear_progress()
         what = signal.Signals(stop.signum).name
         print(f"{name}: stopped by {what}; nothing half-made was left, run it again to go on", file=sys.stderr)
         sys.exit(128 + stop.signum)
     except ToolError as error:
+        _clear_progress()
         print(f"{name}: {error}", file=sys.stderr)
         if error.log:
             print(f"{name}: the whole log: {error.log}", file=sys.stderr)
@@ -59,5 +66,6 @@ def run_tool(name: str, main: Callable[[], None]) -> NoReturn:
             print(f"{name}: {error.hint}", file=sys.stderr)
         sys.exit(EXIT_FAILED)
     except OSError as error:
+        _clear_progress()
         print(f"{name}: {error}", file=sys.stderr)
         sys.exit(EXIT_FAILED)

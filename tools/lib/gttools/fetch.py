@@ -29,7 +29,8 @@ class Unreachable(Exception):
 def _open(url: str, timeout_sec: float) -> http.client.HTTPResponse:
     request = urllib.request.Request(url, headers={"User-Agent": "gilotine-tools"})
     try:
-        return urllib.request.urlopen(request, timeout=timeout_sec)
+        response: http.client.HTTPResponse = urllib.request.urlopen(request, timeout=timeout_sec)
+        return response
     except urllib.error.HTTPError as error:
         raise Unreachable(f"{url} answers {error.code}", missing=error.code in (404, 410)) from error
     except (urllib.error.URLError, OSError, http.client.HTTPException, ValueError) as error:

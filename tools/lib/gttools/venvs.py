@@ -83,22 +83,36 @@ class Plan:
         run([str(self.folder / "bin" / "python"), "-m", "pip", "--disable-pip-version-check", "--no-input", *arguments],
             what=f"pip {arguments[0]} for {self.folder.name}", log=log, env=clean_env())
 
-    def _optional_module(self, pin: str, log: Path) -> bool:
-        """A wheel that exists is installed, one that does not is no error; anything else that goes wrong is."""
+    def _optional_module(self, name: str, pin: str, log: Path) -> bool:
+        """No wheel is no error, nor is one that cannot be imported (pip may take a stable-ABI wheel for a build that
+        cannot load it); anything else that goes wrong is."""
         try:
             self._pip(log, "install", "--no-deps", "--only-binary", ":all:", pin)
-            return True
         except ToolError as error:
-            if "No matching distribution found" in str(error):
+            # Offline pip ends with the same words, after its complaints about the connection.
+            if "No matching distribution found" in str(error) and "Retrying" not in str(error):
                 return False
             raise
+        try:
+            run([str(self.folder / "bin" / "python"), "-I", "-c", f"import {name}"], what=f"importing {name}", log=log)
+            return True
+        except ToolError:
+            self._pip(log, "uninstall", "--yes", name)
+            return False
 
     def make(self, log: Path) -> Venv:
         """Console scripts hold the absolute path, so it is made where it stays; the note comes last, and a folder
-        without its note is what an interrupted run left."""
+        without its note is what a killed run left."""
         shutil.rmtree(self.folder, ignore_errors=True)
         ensure_dir(self.folder.parent)
         log.unlink(missing_ok=True)
+        try:
+            return self._fill(log)
+        except BaseException:
+            shutil.rmtree(self.folder, ignore_errors=True)
+            raise
+
+    def _fill(self, log: Path) -> Venv:
         run([str(self.interpreter), "-m", "venv", str(self.folder)], what=f"making {self.folder}", log=log)
         # Source packages are built with the pinned tool, not with whatever is the newest today.
         tools = [pin for pin in self.pins if pin.startswith(BUILD_TOOL + "==")]
@@ -109,8 +123,7 @@ class Plan:
         modules = {}
         for pin in self.optional:
             name, version = pin.split(";")[0].strip().split("==")
-            if self._optional_module(pin, log):
-                run([str(self.folder / "bin" / "python"), "-I", "-c", f"import {name}"], what=f"importing {name}", log=log)
+            if self._optional_module(name, pin, log):
                 modules[name] = version
         _write_note(self.folder, modules)
         venv = _read_note(self.folder)

@@ -35,7 +35,8 @@ $(BUILD)/build.ninja: | deps
 
 interpreters: deps
 	tools/build-python all
-	tools/fetch-duckdb
+	@# Where DuckDB's own archive is out of reach it comes through npm and Go.
+	tools/fetch-duckdb || { tools/deps registries && tools/fetch-duckdb; }
 
 lab: deps all interpreters
 	$(BUILD)/src/cli/gilotine lab $(LAB) --broker $(BROKER) $(ARGS)

@@ -4,6 +4,7 @@ was built."""
 import json
 import os
 import re
+import secrets
 import shutil
 import socket
 import subprocess
@@ -36,12 +37,14 @@ def folder():
     shutil.rmtree(path)
 
 
-def in_python(python, script, *options, timeout=support.PATIENCE_SECONDS, **env):
+def in_python(python, script, *options, **env):
     """Runs a script with the subject's modules at hand and gives what it printed last, from JSON."""
-    done = subprocess.run(
-        [python, *options, "-c", textwrap.dedent(script)], env=environment(**env), text=True, timeout=timeout,
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )
+    mark = secrets.token_hex(8)
+    with support.family(mark):
+        done = subprocess.run(
+            [python, *options, "-c", textwrap.dedent(script)], env=environment(**env, GILOTINE_MARK=mark), text=True,
+            stdin=subprocess.DEVNULL, capture_output=True, timeout=support.PATIENCE_SECONDS,
+        )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
 
@@ -148,6 +151,19 @@ def test_an_interrupted_module_says_so_in_its_own_way_and_is_not_called_a_timeou
         # A race by nature: either value may come, but nothing else.
         assert worker.outcomes()[0] in ("timeout", "error:RuntimeError", "error:InterruptException")
         assert worker.told("gil_status")[0]["driver"] == "module"
+
+
+def test_only_the_decorators_own_exception_is_a_timeout():
+    it = interpreter_with(free_threaded=False)
+    script = """
+        import json, timeout_decorator
+        from experiment import outcome_of
+        errors = None, timeout_decorator.TimeoutError(), TimeoutError(), AssertionError(), RuntimeError("Query interrupted")
+        print(json.dumps([outcome_of(error) for error in errors]))
+    """
+    assert in_python(it.python, script) == [
+        "ok", "timeout", "error:TimeoutError", "error:AssertionError", "error:RuntimeError",
+    ]
 
 
 # ---- lines, trace and result say the same ----------------------------------------------------------------
@@ -309,6 +325,8 @@ def test_clean_up_reaches_grandchildren_and_those_that_ignore_sigterm(it):
         context = multiprocessing.get_context("forkserver")
         served = context.Process(target=time.sleep, args=(600,))
         served.start()
+        forked = multiprocessing.get_context("fork").Process(target=time.sleep, args=(600,))
+        forked.start()
         zombie = subprocess.Popen(["true"])
         while not census.read_process(zombie.pid).zombie: time.sleep(0.01)
         helpers = cleanup.infrastructure()
@@ -316,13 +334,14 @@ def test_clean_up_reaches_grandchildren_and_those_that_ignore_sigterm(it):
         left = {p.pid for p in census.descendants()}
         again = context.Process(target=int)
         again.start(); again.join(30)
-        print(json.dumps([list(result), len(helpers), left == helpers, served.exitcode, again.exitcode]))
+        print(json.dumps([list(result), len(helpers), left == helpers, served.exitcode, forked.exitcode, again.exitcode]))
     """
-    result, helpers, only_helpers, served, again = in_python(it.python, script)
-    # stubborn and its child, meek, served were alive; two of them ignored the request.
-    assert result == [4, 2, 0]
+    result, helpers, only_helpers, *exits = in_python(it.python, script)
+    # stubborn and its child, meek, served and forked were alive; two of them ignored the request.
+    assert result == [5, 2, 0]
     assert (helpers, only_helpers) == (2, True)
-    assert (served, again) == (-15, 0)
+    # multiprocessing knows how its own children ended, and can start new ones.
+    assert exits == [-15, -15, 0]
 
 
 # ---- census ----------------------------------------------------------------------------------------------

@@ -476,6 +476,19 @@ def test_a_culprit_from_before_the_watch_is_found_afterwards(undeclared, folder)
         assert f"set_by=import culprit=_undeclared file={undeclared}/_undeclared" in line
 
 
+def test_an_extension_that_comes_when_the_gil_is_on_already_is_not_blamed(undeclared):
+    it = interpreter_with(free_threaded=True)
+    script = """
+        import json, outer, gil_status
+        watch = gil_status.Watch(); watch.install()
+        import _sqlite3
+        early = watch.culprit
+        gil_status.Status(watch).find_culprit()
+        print(json.dumps([early, watch.culprit.module, gil_status.probe(["_sqlite3", "no_such_module"])]))
+    """
+    assert in_python(it.python, script, PYTHONPATH=f"{SUBJECT}:{undeclared}") == [None, "_undeclared", None]
+
+
 def test_a_gil_that_comes_on_during_a_task_is_told_again(undeclared, folder):
     it = interpreter_with(free_threaded=True)
     # The driver's library is loaded at the start, its module inside the task: this one brings the extension.

@@ -317,7 +317,8 @@ def test_clean_up_reaches_grandchildren_and_those_that_ignore_sigterm(it):
         family = '''if True:
             import signal, subprocess, sys, time
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
-            child = subprocess.Popen([sys.executable, "-c", "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(600)"])
+            deaf = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(1, flush=True)"
+            child = subprocess.Popen([sys.executable, "-c", deaf + "; time.sleep(600)"])
             time.sleep(600)'''
         stubborn = subprocess.Popen([sys.executable, "-c", family], stdout=subprocess.PIPE)
         stubborn.stdout.readline()
@@ -379,7 +380,8 @@ def test_the_census_counts_all_generations_and_knows_zombies():
         gone = census.read_process(dead.pid)
         subprocess.run(["kill", *[str(p.pid) for p in family if not p.zombie]])
         shell.wait()
-        print(json.dumps([len(family), [p.zombie for p in family].count(True), nobody.zombie, gone is None, census.descendants(2**22)]))
+        zombies = sum(p.zombie for p in family)
+        print(json.dumps([len(family), zombies, nobody.zombie, gone is None, census.descendants(2**22)]))
     """
     assert in_python(it.python, script) == [3, 1, True, True, []]
 
@@ -474,6 +476,7 @@ def test_a_culprit_from_before_the_watch_is_found_afterwards(undeclared, folder)
         assert status[0]["culprit"]["module"] == "_undeclared"
         line = worker.said("gil_status")[0]
         assert f"set_by=import culprit=_undeclared file={undeclared}/_undeclared" in line
+        assert line.endswith(" chain=_undeclared")
 
 
 def test_an_extension_that_comes_when_the_gil_is_on_already_is_not_blamed(undeclared):

@@ -152,7 +152,7 @@ class Experiment:
         return result
 
     def _count(self, result: dict[str, Any]) -> dict[str, int]:
-        census.settle(self._settings.settle, cleanup.infrastructure(), time.monotonic, time.sleep)
+        census.settle(self._settings.settle, cleanup.infrastructure())
         before = time.monotonic_ns()
         family = census.descendants()
         after = time.monotonic_ns()

@@ -134,10 +134,6 @@ class Experiment:
             told = time.monotonic_ns()
         result = {"n": n, "outcome": outcome_of(error), "elapsed": round((told - asked) / 1e9, 6)}
         self._tracer.send("iter_told", told, **result)
-        cleaned = None
-        if settings.cleanup_children:
-            cleaned = cleanup.clean(settings.cleanup_grace)
-            self._tracer.send("cleanup", n=n, **cleaned._asdict())
         result.update(self._count(result))
         self._log.info(
             "iter=%d outcome=%s elapsed=%.3fs children=%d zombies=%d",
@@ -146,9 +142,12 @@ class Experiment:
         if error is not None and result["outcome"] != "timeout":
             self._log.warning("iter_error %s", pairs(n=n, type=type(error).__name__, message=error))
             result["error"] = str(error)
-        if cleaned is not None:
-            self._log.info("cleanup %s", pairs(**cleaned._asdict()))
-            result["cleanup"] = cleaned._asdict()
+        self._tracer.hold_still()
+        if settings.cleanup_children:
+            cleaned = cleanup.clean(settings.cleanup_grace)._asdict()
+            self._tracer.send("cleanup", n=n, **cleaned)
+            self._log.info("cleanup %s", pairs(**cleaned))
+            result["cleanup"] = cleaned
         return result
 
     def _count(self, result: dict[str, Any]) -> dict[str, int]:

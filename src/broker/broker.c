@@ -6,7 +6,7 @@
 #include <poll.h>
 #include <string.h>
 
-G_DEFINE_QUARK (gt - broker - error, gt_broker_error)
+G_DEFINE_QUARK (gt_broker_error, gt_broker_error)
 
 /* X (scheme, class); the first of a class is the name that its documentation uses */
 #define SCHEMES(X)                                                                                 \

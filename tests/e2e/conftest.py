@@ -67,7 +67,8 @@ def wait_until_none(left, seconds: float = 5) -> None:
 
 
 def our_temp_files() -> set[str]:
-    return {entry.name for entry in pathlib.Path(os.environ["TMPDIR"]).iterdir()}
+    names = {entry.name for entry in pathlib.Path(os.environ["TMPDIR"]).iterdir()}
+    return {name for name in names if not name.startswith("pytest-of-")}
 
 
 @pytest.fixture(scope="session", autouse=True)

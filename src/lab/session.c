@@ -377,6 +377,11 @@ set_up (Session *s, GError **error)
   s->runtimes = gt_runtimes_load (error);
   if (s->runtimes == NULL)
     return FALSE;
+  for (guint i = 0; i < s->experiment->subjects->len; i++) {
+    g_autofree char *missing = gt_runtimes_missing (s->runtimes, s->experiment->subjects->pdata[i]);
+    if (missing != NULL)
+      gt_progress_will_skip (s->progress, i);
+  }
   s->raw = gt_raw_create (s->options->out_dir, error);
   if (s->raw == NULL || !record_run (s, error) || !make_run_dir (s, error)
       || !open_broker (s, error))

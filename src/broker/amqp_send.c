@@ -45,17 +45,14 @@ gt_amqp_send (amqp_connection_state_t conn, amqp_channel_t channel, const char *
   amqp_basic_properties_t p = {
     ._flags = AMQP_BASIC_CONTENT_TYPE_FLAG | AMQP_BASIC_CONTENT_ENCODING_FLAG
               | AMQP_BASIC_HEADERS_FLAG | AMQP_BASIC_DELIVERY_MODE_FLAG
-              | AMQP_BASIC_CORRELATION_ID_FLAG,
+              | AMQP_BASIC_CORRELATION_ID_FLAG | AMQP_BASIC_PRIORITY_FLAG,
     .content_type = amqp_cstring_bytes (GT_CONTENT_TYPE),
     .content_encoding = amqp_cstring_bytes (GT_CONTENT_ENCODING),
     .headers = { GT_N_HEADERS, entries },
     .delivery_mode = GT_DELIVERY_MODE,
+    .priority = message->priority,
     .correlation_id = amqp_cstring_bytes (message->id),
   };
-  if (message->has_priority) {
-    p._flags |= AMQP_BASIC_PRIORITY_FLAG;
-    p.priority = message->priority;
-  }
   if (message->reply_to != NULL) {
     p._flags |= AMQP_BASIC_REPLY_TO_FLAG;
     p.reply_to = amqp_cstring_bytes (message->reply_to);

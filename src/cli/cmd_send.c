@@ -166,7 +166,6 @@ build_message (Send *s, const char *reply_to, GError **error)
     .expires = o->expires,
     .time_limit = o->time_limit,
     .soft_time_limit = o->soft_time_limit,
-    .has_priority = o->has_priority,
     .priority = o->priority,
     .reply_to = reply_to,
     .origin = origin,

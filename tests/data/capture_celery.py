@@ -14,6 +14,7 @@ import socket
 import struct
 import sys
 import threading
+import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "e2e"))
@@ -68,6 +69,17 @@ class Tap:
         self.port = self._listener.getsockname()[1]
         threading.Thread(target=self._serve, daemon=True).start()
 
+    def message(self) -> dict[str, object]:
+        """The message that was sent last: it may still be on its way to us."""
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline:
+            with contextlib.suppress(struct.error, AssertionError, KeyError, IndexError, ValueError):
+                message = published(bytes(self.sent))
+                json.loads(str(message["body"]))  # an incomplete one fails
+                return message
+            time.sleep(0.01)
+        raise TimeoutError("no message came by")
+
     def _serve(self) -> None:
         while True:
             client, _ = self._listener.accept()
@@ -94,7 +106,7 @@ class Reader:
         return value
 
     def bytes(self, length: object) -> bytes:
-        assert isinstance(length, int)
+        assert isinstance(length, int) and self.at + length <= len(self.data)
         self.at += length
         return self.data[self.at - length:self.at]
 
@@ -164,6 +176,7 @@ def published(data: bytes) -> dict[str, object]:
                                      else payload.take(kind))
         elif frame == 3:
             body += payload.data
+    message["headers"]  # noqa: B018 (a KeyError when the message is not complete)
     message["body"] = body.decode()
     return message
 
@@ -184,7 +197,7 @@ def main() -> None:
             tap.sent.clear()
             task_id = f"00000000-0000-4000-8000-{list(VARIANTS).index(name):012d}"
             app.send_task("tasks.some", tuple(args), kwargs, task_id=task_id, queue="capture", **options)
-            message = published(bytes(tap.sent))
+            message = tap.message()
             for header in message["headers"]:  # type: ignore[attr-defined]
                 if header[0] == "origin":  # names this process and machine
                     header[2] = ORIGIN

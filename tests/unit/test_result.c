@@ -86,7 +86,9 @@ a_nul_within_a_text_is_shown_as_such (void)
 {
   g_autoptr (GtResult) r = decode ("{\"task_id\": \"t\", \"status\": \"FAILURE\", \"result\": "
                                    "{\"exc_type\": \"E\", \"exc_message\": [\"a\\u0000b\"]}}");
-  g_assert_cmpstr (r->exc_message, ==, "a\xEF\xBF\xBD" "b");
+  g_assert_cmpstr (r->exc_message, ==,
+                   "a\xEF\xBF\xBD"
+                   "b");
 }
 
 static void

@@ -159,7 +159,8 @@ names_that_break_file_names_are_refused (Fixture *f, gconstpointer data)
 {
   (void) data;
   g_autofree char *too_long = g_strnfill (200, 'q');
-  const char *const names[] = { "", ".", "..", "a/b", "../x", "a b", "a\nb", "käse", "x@y", too_long };
+  const char *const names[]
+      = { "", ".", "..", "a/b", "../x", "a b", "a\nb", "käse", "x@y", too_long };
   for (gsize i = 0; i < G_N_ELEMENTS (names); i++) {
     g_autoptr (GError) error = NULL;
     g_autoptr (GtMessage) message = some_message ("a");

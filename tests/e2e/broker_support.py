@@ -25,11 +25,11 @@ SERVER_SCRIPTS = [
 
 
 def gilotine() -> str:
-    """The program under test: $GILOTINE, else the one of the build folder."""
-    program = os.environ.get("GILOTINE") or str(ROOT / "build" / "src" / "cli" / "gilotine")
+    """The program under test, from $GILOTINE_BUILD or build/."""
+    program = pathlib.Path(os.environ.get("GILOTINE_BUILD", ROOT / "build"), "src", "cli", "gilotine").absolute()
     if not os.access(program, os.X_OK):
-        raise FileNotFoundError(f"{program}: build it, or name it in GILOTINE")
-    return program
+        raise FileNotFoundError(f"{program} is not built: run 'make'")
+    return str(program)
 
 
 def celery_python() -> str:

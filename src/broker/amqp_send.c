@@ -1,7 +1,8 @@
 #include "broker/amqp_send.h"
 
+/* Headers have arrays of plain values, and one table, `stamps`, that is always empty. */
 static void
-render_field (const GtField *field, amqp_field_value_t *value, amqp_field_value_t *spare)
+render_plain (const GtField *field, amqp_field_value_t *value)
 {
   value->kind = (guint8) field->kind;
   switch (field->kind) {
@@ -17,19 +18,28 @@ render_field (const GtField *field, amqp_field_value_t *value, amqp_field_value_
   case GT_FIELD_TEXT:
     value->value.bytes = amqp_cstring_bytes (field->text);
     break;
-  case GT_FIELD_ARRAY:
-    value->value.array.num_entries = (int) field->n_items;
-    value->value.array.entries = spare;
-    for (guint i = 0; i < field->n_items; i++)
-      render_field (&field->items[i], &spare[i], NULL);
-    break;
-  case GT_FIELD_TABLE: /* `stamps`, always empty */
+  case GT_FIELD_TABLE:
     value->value.table = amqp_empty_table;
+    break;
+  case GT_FIELD_ARRAY:
+    value->value.array = amqp_empty_array;
     break;
   case GT_FIELD_VOID:
   default:
     break;
   }
+}
+
+/* `items` holds the values of the array that the field may be. */
+static void
+render_field (const GtField *field, amqp_field_value_t *value, amqp_field_value_t *items)
+{
+  render_plain (field, value);
+  if (field->kind != GT_FIELD_ARRAY)
+    return;
+  value->value.array = (amqp_array_t){ (int) field->n_items, items };
+  for (guint i = 0; i < field->n_items; i++)
+    render_plain (&field->items[i], &items[i]);
 }
 
 int

@@ -95,11 +95,11 @@ float_repr (double real)
     g_snprintf (format, sizeof format, "%%.%de", precision);
     g_ascii_formatd (digits, sizeof digits, format, real);
   } while (g_ascii_strtod (digits, NULL) != real && ++precision < 17);
-  int exponent = atoi (strchr (digits, 'e') + 1);
+  long exponent = strtol (strchr (digits, 'e') + 1, NULL, 10);
   if (exponent < -4 || exponent >= 16)
     return g_strdup (digits);
   char format[8];
-  g_snprintf (format, sizeof format, "%%.%df", MAX (precision - exponent, 1));
+  g_snprintf (format, sizeof format, "%%.%df", (int) MAX (precision - exponent, 1));
   char plain[400];
   g_ascii_formatd (plain, sizeof plain, format, real);
   return g_strdup (plain);

@@ -109,8 +109,7 @@ anything_else_is_an_error (void)
     "{\"task_id\": \"t\", \"status\": \"FAILURE\", \"result\": null}",
     "{\"task_id\": \"t\", \"status\": \"FAILURE\", \"result\": {}}",
     "{\"task_id\": \"t\", \"status\": \"FAILURE\", \"result\": {\"exc_type\": 1}}",
-    "{\"task_id\": \"t\", \"status\": \"FAILURE\", \"result\": {\"exc_type\": \"E\", "
-    "\"exc_message\": 1}}",
+    "{\"task_id\":\"t\",\"status\":\"FAILURE\",\"result\":{\"exc_type\":\"E\",\"exc_message\":1}}",
     "{\"task_id\": \"t\", \"status\": \"SUCCESS\", \"traceback\": []}",
     "{\"task_id\": \"t\", \"status\": \"SUCCESS\", \"children\": {}}",
     "{\"task_id\": \"t\", \"status\": \"SUCCESS\", \"children\": [\"a\"]}",

@@ -31,7 +31,7 @@ the_parts_are_what_kombu_takes_them_for (void)
     g_autoptr (GError) error = NULL;
     g_autoptr (GtAmqpUrl) url = parse (rows[i].url, &error);
     g_assert_no_error (error);
-    g_assert_nonnull (url);
+    g_assert (url != NULL);
     g_assert_cmpstr (url->host, ==, rows[i].host);
     g_assert_cmpstr (url->user, ==, rows[i].user);
     g_assert_cmpstr (url->password, ==, rows[i].password);
@@ -49,7 +49,7 @@ options_have_kombus_names_too (void)
                                      "ssl_cert_reqs=CERT_NONE&cert=c&key=k&connect_timeout=0",
                                      &error);
   g_assert_no_error (error);
-  g_assert_nonnull (url);
+  g_assert (url != NULL);
   g_assert_cmpint (url->heartbeat_s, ==, 7);
   g_assert_cmpint (url->connect_timeout_s, ==, 0);
   g_assert_cmpstr (url->cacert, ==, "/a&b.pem");

@@ -316,6 +316,7 @@ run (Send *s)
     return fail (s, error);
   if (!s->options.wait)
     return finish (s);
+  fflush (stdout); /* what was sent, before a silence of unknown length */
   GtInstant until = GT_NEVER;
   if (s->options.timeout.kind != GT_FIELD_VOID)
     until = gt_instant_add (gt_instant_now (),

@@ -122,6 +122,10 @@ class RabbitMQ:
         """As a crash: no goodbye to the clients."""
         end_group(self._processes[-1], signal.SIGKILL)
 
+    def freeze(self) -> None:
+        """The connections stay, and nothing answers any more. The node can only be ended after it."""
+        os.killpg(self._processes[-1].pid, signal.SIGSTOP)
+
     def control(self, *arguments: str) -> str:
         """rabbitmqctl on this node."""
         script = os.path.join(os.path.dirname(find_server() or ""), "rabbitmqctl")

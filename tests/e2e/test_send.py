@@ -465,3 +465,23 @@ def test_tls_trusts_only_whom_it_is_told_to(tmp_path: pathlib.Path) -> None:
         assert unchecked.returncode == 0, unchecked.stderr
         plain = send("--task", "t", "--queue", "q", broker=f"amqps://localhost:{node.port}//?cacert={cert}")
         assert plain.returncode == 111 and "TLS" in plain.stderr
+
+
+@needs_rabbitmq
+def test_heartbeats_keep_a_silent_wait_alive(rabbit: RabbitMQ) -> None:
+    done = send("--task", "t", "--queue", "silent", "--wait", "--timeout", "4", broker=f"{rabbit.url}?heartbeat=1")
+    assert done.returncode == 1, done.stderr
+    assert "not answered within 4 s" in done.stderr
+
+
+@needs_rabbitmq
+def test_a_broker_that_falls_silent_is_noticed() -> None:
+    with private_rabbitmq() as node:
+        process = subprocess.Popen([gilotine(), "send", "--broker", f"{node.url}?heartbeat=1", "--task", "t", "--queue",
+                                    "q", "--wait", "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        assert process.stdout is not None
+        assert '"sent"' in process.stdout.readline()
+        node.freeze()
+        _, err = process.communicate(timeout=LIMIT)
+    assert process.returncode == 111
+    assert "heartbeat" in err and "1 of 1 tasks sent, 1 of them confirmed" in err

@@ -148,10 +148,7 @@ put_container (Repr *r, json_t *value, gboolean tuple, guint level)
   if (!put_token (r, open))
     return;
   put_items (r, value, level + 1);
-  if (r->cut || r->room <= 0)
-    g_string_append (r->out, close);
-  else
-    put (r, close);
+  put (r, close); /* brackets close also where there is no room */
 }
 
 static void

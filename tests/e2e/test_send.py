@@ -14,7 +14,16 @@ from collections.abc import Iterator
 
 import pytest
 
-from broker_support import RabbitMQ, celery_python, celery_worker, find_server, free_ports, gilotine, private_rabbitmq
+from broker_support import (
+    TASKS,
+    RabbitMQ,
+    celery_python,
+    celery_worker,
+    find_server,
+    free_ports,
+    gilotine,
+    private_rabbitmq,
+)
 
 needs_rabbitmq = pytest.mark.skipif(find_server() is None, reason="rabbitmq-server is not installed")
 LIMIT = 60  # seconds within which every command here ends
@@ -156,23 +165,15 @@ with app.connection() as connection:
     return dict(json.loads(client(url, code + take, str(folder), queue)))
 
 
-@pytest.mark.parametrize("transport", [pytest.param("amqp", marks=needs_rabbitmq), "filesystem"])
-def test_our_message_is_field_by_field_that_of_celerys_client(
-        transport: str, request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> None:
-    from broker_support import TASKS
-
-    (tmp_path / "tasks.py").write_text(TASKS, encoding="utf-8")
-    url = request.getfixturevalue("rabbit").url if transport == "amqp" else request.getfixturevalue("spool")
-    if transport == "filesystem":
-        for name in ("messages", "processed", "control"):
-            (tmp_path / "spool" / name).mkdir()
+def same_message(url: str, folder: pathlib.Path) -> None:
+    (folder / "tasks.py").write_text(TASKS, encoding="utf-8")
     theirs = stored(url, "side", "app.send_task('tasks.some', (1, 'two'), {'three': 3.0}, queue='side', priority=4,"
-                    "task_id='same', time_limit=20, soft_time_limit=10, reply_to='back')\n", tmp_path)
+                    "task_id='same', time_limit=20, soft_time_limit=10, reply_to='back')\n", folder)
     done = send("--task", "tasks.some", "--args", '[1, "two"]', "--kwargs", '{"three": 3.0}', "--queue", "side",
                 "--priority", "4", "--id", "same", "--time-limit", "20", "--soft-time-limit", "10", "--reply-to",
                 "back", broker=url)
     assert done.returncode == 0, done.stderr
-    ours = stored(url, "side", "", tmp_path)
+    ours = stored(url, "side", "", folder)
     for message in (theirs, ours):  # names the sending process
         headers = message["headers"]
         assert isinstance(headers, dict)
@@ -180,9 +181,18 @@ def test_our_message_is_field_by_field_that_of_celerys_client(
     assert ours == theirs
 
 
-def test_files_of_celerys_client_have_the_form_that_we_write(spool: str, tmp_path: pathlib.Path) -> None:
-    from broker_support import TASKS
+@needs_rabbitmq
+def test_our_message_is_field_by_field_that_of_celerys_client(rabbit: RabbitMQ, tmp_path: pathlib.Path) -> None:
+    same_message(rabbit.url, tmp_path)
 
+
+def test_our_file_is_field_by_field_that_of_celerys_client(spool: str, tmp_path: pathlib.Path) -> None:
+    for name in ("messages", "processed", "control"):
+        (tmp_path / "spool" / name).mkdir()
+    same_message(spool, tmp_path)
+
+
+def test_files_of_celerys_client_have_the_form_that_we_write(spool: str, tmp_path: pathlib.Path) -> None:
     (tmp_path / "tasks.py").write_text(TASKS, encoding="utf-8")
     folder = tmp_path / "spool" / "messages"
     assert send("--task", "tasks.add", "--queue", "one", broker=spool).returncode == 0
@@ -394,8 +404,6 @@ def test_a_queue_that_does_not_exist_is_reported(rabbit: RabbitMQ) -> None:
 
 @needs_rabbitmq
 def test_a_queue_with_other_settings_is_reported(rabbit: RabbitMQ, tmp_path: pathlib.Path) -> None:
-    from broker_support import TASKS
-
     (tmp_path / "tasks.py").write_text(TASKS, encoding="utf-8")
     client(rabbit.url, "import kombu\nwith app.connection() as c:\n"
            "  kombu.Queue('short', exchange=kombu.Exchange('short'), durable=False)(c.default_channel).declare()\n",

@@ -240,6 +240,7 @@ broken_envelopes_are_errors (void)
     "{\"body\": \"\", \"headers\": {}}",
     "{\"body\": \"!!!!\", \"headers\": {}, \"properties\": {\"body_encoding\": \"base64\"}}",
     "{\"body\": \"abc\", \"headers\": {}, \"properties\": {\"body_encoding\": \"base64\"}}",
+    "{\"body\": \"a===\", \"headers\": {}, \"properties\": {\"body_encoding\": \"base64\"}}",
     "{\"body\": \"=abc\", \"headers\": {}, \"properties\": {\"body_encoding\": \"base64\"}}",
     "{\"body\": \"\", \"headers\": {}, \"properties\": {\"body_encoding\": \"rot13\"}}",
     "{\"body\": \"\", \"headers\": {}, \"properties\": {\"correlation_id\": 7}}",

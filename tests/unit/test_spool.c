@@ -238,7 +238,8 @@ malformed_files_stay_and_are_named_once (Fixture *f, gconstpointer data)
   put_file (f, "4_empty.mine.msg", "");
   put_file (f, "5_good.mine.msg", good);
   g_autofree char *link = g_build_filename (f->dir, "messages", "6_link.mine.msg", NULL);
-  g_assert_cmpint (symlink ("5_good.mine.msg", link), ==, 0);
+  put_file (f, "9_good.other.msg", good);
+  g_assert_cmpint (symlink ("9_good.other.msg", link), ==, 0);
   g_autofree char *pipe = g_build_filename (f->dir, "messages", "7_pipe.mine.msg", NULL);
   g_assert_cmpint (mkfifo (pipe, 0600), ==, 0);
   g_autofree char *folder = g_build_filename (f->dir, "messages", "8_dir.mine.msg", NULL);

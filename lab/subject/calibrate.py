@@ -35,11 +35,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, required=True)
     parser.add_argument("--query", required=True)
-    parser.add_argument("--library", required=True)
+    parser.add_argument("--driver", required=True)
+    parser.add_argument("--library", default="", help="of DuckDB's C API, for the driver capi")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--spill", required=True, help="folder for a spill folder of its own")
     args = parser.parse_args()
-    spec = Spec("capi", args.query, args.threads, args.library, args.spill)
+    spec = Spec(args.driver, args.query, args.threads, args.library, args.spill)
     try:
         rows, elapsed = calibrate(spec, args.seconds)
     except Exception as error:  # one line for the caller, whatever it was

@@ -46,6 +46,7 @@ typedef struct {
   GError *failure; /* the first; nothing works after it */
   gboolean blocked;
   gboolean corked;
+  gboolean window_full;
   gint64 tick_ns; /* longest time without a look at the heartbeats */
   GtConfirms confirms;
 } Amqp;
@@ -398,6 +399,18 @@ amqp_declare (GtBroker *broker, const char *queue, GtInstant until, GError **err
   return check_rpc (a, "bind the queue", queue, error);
 }
 
+/* A full window empties by half before it takes more: the broker works best in long bursts. */
+static gboolean
+window_is_full (Amqp *a)
+{
+  guint64 in_flight = gt_confirms_in_flight (&a->confirms);
+  if (in_flight >= GT_CONFIRMS_WINDOW)
+    a->window_full = TRUE;
+  else if (in_flight <= GT_CONFIRMS_WINDOW / 2)
+    a->window_full = FALSE;
+  return a->window_full;
+}
+
 /* Until there is room for a message: in the window, at the broker, and in the socket, since the
  * library blocks for ever in a full one. Takes what has come meanwhile. */
 static gboolean
@@ -405,7 +418,7 @@ wait_for_room (Amqp *a, GtInstant until, GError **error)
 {
   struct pollfd fd = { .fd = a->fd, .events = POLLIN | POLLOUT };
   for (;;) {
-    gboolean full = gt_confirms_in_flight (&a->confirms) >= GT_CONFIRMS_WINDOW || a->blocked;
+    gboolean full = window_is_full (a) || a->blocked;
     int ready = poll (&fd, 1, 0);
     if (ready > 0 && fd.revents == POLLOUT && !full)
       return TRUE;

@@ -134,6 +134,11 @@ class Experiment:
             told = time.monotonic_ns()
         result = {"n": n, "outcome": outcome_of(error), "elapsed": round((told - asked) / 1e9, 6)}
         self._tracer.send("iter_told", told, **result)
+        cleaned = None
+        if settings.cleanup_children:
+            cleaned = cleanup.clean(settings.cleanup_grace)._asdict()
+            self._tracer.send("cleanup", n=n, **cleaned)
+        # What the clean-up has left is what counts, as in the environment that is reproduced.
         result.update(self._count(result))
         self._log.info(
             "iter=%d outcome=%s elapsed=%.3fs children=%d zombies=%d",
@@ -142,12 +147,10 @@ class Experiment:
         if error is not None and result["outcome"] != "timeout":
             self._log.warning("iter_error %s", pairs(n=n, type=type(error).__name__, message=error))
             result["error"] = str(error)
-        self._tracer.hold_still()
-        if settings.cleanup_children:
-            cleaned = cleanup.clean(settings.cleanup_grace)._asdict()
-            self._tracer.send("cleanup", n=n, **cleaned)
+        if cleaned is not None:
             self._log.info("cleanup %s", pairs(**cleaned))
             result["cleanup"] = cleaned
+        self._tracer.hold_still()
         return result
 
     def _count(self, result: dict[str, Any]) -> dict[str, int]:

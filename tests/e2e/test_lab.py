@@ -294,3 +294,24 @@ def test_a_full_disk_ends_the_run_with_a_clear_error(gilotine, tmp_path):
     assert "raw.jsonl: File too large" in result.stderr
     assert marked(tmp_path) == []
     assert list(tmp_path.glob("gilotine-*")) == []
+
+
+def test_over_rabbitmq(gilotine, tmp_path):
+    """A private server: the same verdicts, and neither it nor its port mapper remains."""
+    ini = tmp_path / "small.ini"
+    ini.write_text("[experiment]\niterations=2\ntimeout=0.3\nquery-seconds=1.5\nlinger=1\n[matrix a]\nstart=fork;forkserver\n")
+    result = subprocess.run(
+        [gilotine, "lab", str(ini), "--out", str(tmp_path / "out"), "--broker", "rabbitmq", "--json"],
+        capture_output=True,
+        text=True,
+        timeout=200,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+    )
+    assert result.returncode == 0, result.stderr
+    subjects = by_name(json.loads(result.stdout))
+    assert {name: s["verdict"] for name, s in subjects.items()} == {
+        "gil-process-fork-capi": "leaked",
+        "gil-process-forkserver-capi": "held",
+    }
+    assert marked(tmp_path) == []
+    assert list(tmp_path.glob("gilotine-*")) == []

@@ -186,7 +186,7 @@ stalled_ns (const GtSeries *series, gint64 from_ns, gint64 to_ns)
   gint64 stalled = 0;
   for (guint s = MAX (sample_from (series, from_ns), 1);
        s < series->sample_ns->len && sample_at (series, s - 1) < to_ns; s++) {
-    gint64 gap = sample_at (series, s) - sample_at (series, s - 1);
+    gint64 gap = MIN (sample_at (series, s), to_ns) - MAX (sample_at (series, s - 1), from_ns);
     if (gap >= STALL_LEAST_NS)
       stalled += gap;
   }

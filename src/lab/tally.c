@@ -171,6 +171,9 @@ tally_own_work (const Tallying *t, GtIteration *it, gint64 next_ns, gint64 *dead
   gint64 cpu = gt_process_cpu_at (t->series, t->subject, told)
                - gt_process_cpu_at (t->series, t->subject, it->start_ns);
   it->worked |= cpu >= WORK_LEAST_NS;
+  gint64 while_late = gt_process_cpu_at (t->series, t->subject, told)
+                      - gt_process_cpu_at (t->series, t->subject, asked);
+  it->caller_burned = told > asked && while_late * 4 >= told - asked;
   if (*dead_ns != 0)
     return;
   *dead_ns = MAX (told, own_burning_until (t, told, next_ns));

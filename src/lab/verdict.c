@@ -6,7 +6,7 @@
 typedef struct {
   const GtSubject *subject;
   const GtTally *tally;
-  guint iterations, in_time, told_in_time, timeouts, errors, oks, survived;
+  guint iterations, in_time, told_in_time, timeouts, errors, oks, survived, late_in_call;
   gboolean worked; /* in any iteration */
   gint64 stall_ns; /* of all iterations */
   double tolerance;
@@ -49,6 +49,7 @@ evidence_of (const GtTally *tally)
     e.oks += g_str_equal (it->outcome, "ok");
     e.survived += it->alive_at_end > 0;
     e.worked |= it->worked;
+    e.late_in_call += gt_iteration_told_late (it) > e.tolerance && it->caller_burned;
     e.told_in_time += gt_iteration_told_late (it) <= e.tolerance;
     e.stall_ns += it->stall_ns;
   }
@@ -133,10 +134,13 @@ is_module_signals (const Evidence *e)
   return factor_is (e, GT_FACTOR_STRATEGY, "signals") && factor_is (e, GT_FACTOR_DRIVER, "module");
 }
 
+/* Whoever was told late was on a CPU all the while: in the C call, since bytecode would have let
+ * the handler run. */
 static gboolean
-is_signals (const Evidence *e)
+waited_for_the_call (const Evidence *e)
 {
-  return factor_is (e, GT_FACTOR_STRATEGY, "signals");
+  return factor_is (e, GT_FACTOR_STRATEGY, "signals")
+         && e->late_in_call == e->iterations - e->told_in_time;
 }
 
 static gboolean
@@ -191,7 +195,7 @@ static const BlameRule blame_rules[] = {
     "a race: its Python module looks for signals only now and then, from the main thread",
     { GT_FACTOR_STRATEGY, GT_FACTOR_DRIVER, GT_FACTOR_START } },
   { GT_VERDICT_LATE,
-    is_signals,
+    waited_for_the_call,
     "interpreter",
     "a signal handler runs only between bytecodes: it waits until the C call returns",
     { GT_FACTOR_STRATEGY, GT_FACTOR_START, GT_FACTOR_DRIVER } },

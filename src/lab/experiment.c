@@ -25,6 +25,8 @@ static const struct {
 #undef X
 };
 
+#define NAME_BYTES "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-"
+
 /* What a file is parsed with: the key file and what errors need to name their place. */
 typedef struct {
   GKeyFile *keys;
@@ -52,6 +54,14 @@ const char *
 gt_setting_key (GtSetting setting)
 {
   return setting_rows[setting].key;
+}
+
+gboolean
+gt_setting_allows (GtSetting setting, double value)
+{
+  gboolean whole = setting == GT_SETTING_ITERATIONS || setting == GT_SETTING_SAMPLE_MS;
+  return value >= setting_rows[setting].least && value <= setting_rows[setting].most
+         && (!whole || value == (double) (gint64) value);
 }
 
 guint
@@ -238,8 +248,7 @@ read_setting (const Parser *p, const char *group, GtSetting s, double *value, GE
   char *end;
   double number = g_ascii_strtod (text, &end);
   gboolean whole = s == GT_SETTING_ITERATIONS || s == GT_SETTING_SAMPLE_MS;
-  if (end == text || *end != '\0' || !(number >= setting_rows[s].least)
-      || !(number <= setting_rows[s].most) || (whole && number != (double) (gint64) number))
+  if (end == text || *end != '\0' || !gt_setting_allows (s, number))
     return fail_at (p, error, group, key, "%s must be a %s from %g to %g, not '%s'", key,
                     whole ? "whole number" : "number", setting_rows[s].least, setting_rows[s].most,
                     text);
@@ -343,6 +352,9 @@ add_subject (const Parser *p, GtExperiment *e, const char *group, const char *gi
   for (GtSetting s = 0; s < GT_N_SETTINGS; s++)
     subject->settings[s] = setting_rows[s].default_value;
   g_ptr_array_add (e->subjects, subject);
+  /* It becomes a worker's name, a file's and a queue's. */
+  if (subject->name[strspn (subject->name, NAME_BYTES)] != '\0')
+    return fail_at (p, error, group, NULL, "a subject's name is made of A-Z a-z 0-9 . _ - only");
   for (guint i = 0; i + 1 < e->subjects->len; i++)
     if (strcmp (((GtSubject *) e->subjects->pdata[i])->name, subject->name) == 0)
       return fail_at (p, error, group, NULL, "the subject '%s' is there twice", subject->name);

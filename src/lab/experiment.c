@@ -77,6 +77,19 @@ gt_subject_distance (const GtSubject *a, const GtSubject *b, GtFactor *which)
   return distance;
 }
 
+/* What holds under another limit, tolerance or grace proves nothing. */
+gboolean
+gt_subject_same_limits (const GtSubject *a, const GtSubject *b)
+{
+  static const GtSetting settings[]
+      = { GT_SETTING_TIMEOUT, GT_SETTING_TOLERANCE, GT_SETTING_GRACE, GT_SETTING_QUERY_SECONDS };
+  for (gsize i = 0; i < G_N_ELEMENTS (settings); i++)
+    if (a->settings[settings[i]] < b->settings[settings[i]]
+        || a->settings[settings[i]] > b->settings[settings[i]])
+      return FALSE;
+  return TRUE;
+}
+
 /* --- places of errors: GKeyFile parses, but does not say where ------------------------------ */
 
 static gboolean

@@ -70,6 +70,9 @@ gboolean gt_setting_allows (GtSetting setting, double value);
 /* Number of factors in which two subjects differ; the last one found in *which (may be NULL). */
 guint gt_subject_distance (const GtSubject *a, const GtSubject *b, GtFactor *which);
 
+/* Whether timeout, tolerance, grace and query-seconds are the same. */
+gboolean gt_subject_same_limits (const GtSubject *a, const GtSubject *b);
+
 /* Reads `path`; an error names the file and the line. */
 GtExperiment *gt_experiment_load (const char *path, gboolean quick, GError **error);
 GtExperiment *gt_experiment_parse (const char *name, const char *path, const char *text,

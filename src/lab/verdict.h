@@ -11,6 +11,7 @@
   X (LEAKED, "leaked", "told, but the work went on")                                               \
   X (REFUSED, "refused", "the way of keeping the limit does not work there; no work was done")     \
   X (BROKEN, "broken", "neither a result nor a timeout, or a limit that never came into play")     \
+  X (UNFINISHED, "unfinished", "the run ended before it did")                                      \
   X (SKIPPED, "skipped", "something it needs is not on this machine")
 
 typedef enum {

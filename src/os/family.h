@@ -10,17 +10,12 @@
 
 #include "os/clock.h"
 #include "os/domain.h"
+#include "os/spawn.h"
 
 #include <sys/resource.h>
 #include <sys/types.h>
 
 typedef struct GtFamily GtFamily;
-
-/* `source` (stays the caller's) becomes `target` in the command. */
-typedef struct {
-  int source;
-  int target;
-} GtFdMap;
 
 typedef struct {
   int resource; /* RLIMIT_... */

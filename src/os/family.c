@@ -30,6 +30,15 @@ close_fd (int *fd)
   *fd = -1;
 }
 
+/* A child of ours between clone and exec may hold a copy, so closing alone does not take it out. */
+static void
+close_watched (const GtFamily *family, int *fd)
+{
+  if (*fd >= 0 && family->epoll_fd >= 0)
+    (void) epoll_ctl (family->epoll_fd, EPOLL_CTL_DEL, *fd, NULL);
+  close_fd (fd);
+}
+
 /* --- what the keeper tells (src/executor/init_main.c)
  * --------------------------------------------- */
 
@@ -189,8 +198,7 @@ read_news (GtFamily *family)
     if (got < 0 && errno == EAGAIN)
       return;
     if (got <= 0) {
-      /* Closing takes it out of the epoll set. */
-      close_fd (&family->channel_fd);
+      close_watched (family, &family->channel_fd);
       return;
     }
     take_handle (family, &message);
@@ -206,7 +214,7 @@ static void
 become_gone (GtFamily *family)
 {
   gt_cgroup_remove (&family->cgroup);
-  close_fd (&family->search_fd);
+  close_watched (family, &family->search_fd);
   if (family->state != GT_FAMILY_FAILED)
     family->state = GT_FAMILY_GONE;
 }
@@ -250,8 +258,8 @@ reap_keeper (GtFamily *family)
     return;
   read_news (family);
   gt_family_forget_keeper (family->keeper_pid);
-  close_fd (&family->keeper_pidfd);
-  close_fd (&family->channel_fd);
+  close_watched (family, &family->keeper_pidfd);
+  close_watched (family, &family->channel_fd);
   GtFamilyReport *report = &family->report;
   report->gone_ns = gt_instant_now ().ns;
   if (report->empty_ns == 0) {

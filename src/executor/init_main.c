@@ -50,6 +50,7 @@ tell (const Init *init, const char *format, ...)
     return;
   va_list args;
   va_start (args, format);
+  /* False when several files are checked at once. NOLINTNEXTLINE(clang-analyzer-valist.*) */
   int length = vsnprintf (line, sizeof line - 1, format, args);
   va_end (args);
   if (length < 0 || (size_t) length >= sizeof line - 1)
@@ -73,6 +74,7 @@ complain (const Init *init, const char *format, ...)
   va_list args;
   va_start (args, format);
   (void) fputs ("gilotine-init: ", stderr);
+  /* False when several files are checked at once. NOLINTNEXTLINE(clang-analyzer-valist.*) */
   (void) vfprintf (stderr, format, args);
   (void) fputc ('\n', stderr);
   va_end (args);

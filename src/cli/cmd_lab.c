@@ -4,11 +4,13 @@
 #include "lab/error.h"
 #include "lab/session.h"
 #include "lab/table.h"
+#include "os/error.h"
 #include "os/paths.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define COMMAND "lab"
@@ -192,8 +194,10 @@ write_results (const char *dir, const char *table, const json_t *json, GError **
   g_autofree char *table_path = g_build_filename (dir, "table.txt", NULL);
   g_autofree char *json_path = g_build_filename (dir, "result.json", NULL);
   char *text = json_dumps (json, JSON_INDENT (2));
-  if (text == NULL)
-    g_error ("the results cannot be written as JSON");
+  if (text == NULL) {
+    g_set_error (error, GT_LAB_ERROR, GT_LAB_ERROR_SYSTEM, "the results cannot be written as JSON");
+    return FALSE;
+  }
   gboolean ok = g_file_set_contents (table_path, table, -1, error)
                 && g_file_set_contents (json_path, text, -1, error);
   free (text);
@@ -248,30 +252,66 @@ rows_from_environment (gint64 *rows, GError **error)
   return FALSE;
 }
 
+/* Made here, so that two runs that start in the same second do not take the same. */
 static char *
-default_out_dir (const GtExperiment *experiment)
+default_out_dir (const GtExperiment *experiment, GError **error)
 {
   g_autoptr (GDateTime) now = g_date_time_new_now_local ();
   g_autofree char *stamp = g_date_time_format (now, "%Y%m%d-%H%M%S");
-  return g_strdup_printf ("lab-results/%s-%s", experiment->name, stamp);
+  if (g_mkdir_with_parents ("lab-results", 0777) < 0)
+    return gt_os_fail (error, errno, "lab-results (--out DIR names another place)"), NULL;
+  for (int n = 1;; n++) {
+    g_autofree char *again = n > 1 ? g_strdup_printf ("-%d", n) : g_strdup ("");
+    g_autofree char *dir = g_strdup_printf ("lab-results/%s-%s%s", experiment->name, stamp, again);
+    if (mkdir (dir, 0777) == 0)
+      return g_steal_pointer (&dir);
+    if (errno != EEXIST)
+      return gt_os_fail (error, errno, "%s (--out DIR names another place)", dir), NULL;
+  }
+}
+
+/* What every worker would refuse at its start. */
+static gboolean
+check_environment (GError **error)
+{
+  static const char *const levels[] = { "DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL", NULL };
+  const char *threads = g_getenv ("DUCKDB_THREADS"), *level = g_getenv ("LOG_LEVEL");
+  if (threads != NULL && !g_ascii_string_to_signed (threads, 10, 1, 1024, NULL, NULL)) {
+    g_set_error (error, GT_LAB_ERROR, GT_LAB_ERROR_INPUT,
+                 "DUCKDB_THREADS must be a whole number from 1 to 1024, not '%s'", threads);
+    return FALSE;
+  }
+  g_autofree char *upper = g_ascii_strup (level != NULL ? level : "INFO", -1);
+  if (!g_strv_contains (levels, upper)) {
+    g_set_error (error, GT_LAB_ERROR, GT_LAB_ERROR_INPUT,
+                 "LOG_LEVEL must be DEBUG, INFO, WARNING, ERROR or CRITICAL, not '%s'", level);
+    return FALSE;
+  }
+  return TRUE;
 }
 
 static int
 run_experiment (GtExperiment *experiment, const LabOptions *options)
 {
   g_autoptr (GError) error = NULL;
-  g_autofree char *out
-      = options->out_dir != NULL ? g_strdup (options->out_dir) : default_out_dir (experiment);
+  gint64 rows;
+  if (!rows_from_environment (&rows, &error) || !check_environment (&error))
+    return fail (error);
+  g_autofree char *out = options->out_dir != NULL ? g_strdup (options->out_dir)
+                                                  : default_out_dir (experiment, &error);
+  if (out == NULL)
+    return fail (error);
   GtSessionOptions session = { .out_dir = out,
                                .broker = options->broker != NULL ? options->broker : "filesystem",
+                               .rows = rows,
                                .keep = options->keep,
                                .show_progress = !options->quiet };
-  if (!rows_from_environment (&session.rows, &error))
-    return fail (error);
   gboolean ok = gt_session_run (experiment, &session, &error);
-  if (!ok && !g_error_matches (error, GT_LAB_ERROR, GT_LAB_ERROR_INTERRUPTED))
+  if (!ok && g_error_matches (error, GT_LAB_ERROR, GT_LAB_ERROR_INPUT))
     return fail (error);
-  int shown = show_results (out, options, TRUE);
+  /* Whatever ended the run: what was recorded until then is whole. */
+  g_autofree char *raw = g_build_filename (out, "raw.jsonl", NULL);
+  int shown = ok || g_file_test (raw, G_FILE_TEST_EXISTS) ? show_results (out, options, TRUE) : 0;
   return ok ? shown : fail (error);
 }
 
@@ -283,6 +323,13 @@ lab (const LabOptions *options)
   if (name != NULL && options->experiment[1] != NULL)
     return gt_cli_fail (GT_EXIT_USAGE, COMMAND, "one experiment at a time, not also '%s'",
                         options->experiment[1]);
+  if (options->from_dir != NULL
+      && (name != NULL || options->quick || options->list || options->keep || options->only != NULL
+          || options->broker != NULL || options->out_dir != NULL))
+    return gt_cli_fail (
+        GT_EXIT_USAGE, COMMAND,
+        "--from DIR shows the run in DIR as it is; only --detail and --json go with "
+        "it");
   if (options->from_dir != NULL)
     return show_results (options->from_dir, options, FALSE);
   if (options->list && name == NULL)

@@ -1,9 +1,11 @@
 /* gilotine: dispatches to one cmd_*.c; nothing else lives here. */
 #include "cli/cmd.h"
 
+#include <fcntl.h>
 #include <locale.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 typedef struct {
   const char *name;
@@ -29,9 +31,31 @@ print_help (FILE *out)
   fprintf (out, "\n'gilotine COMMAND --help' tells the options of one command.\n");
 }
 
+/* A descriptor that we open must never become standard input, output or error. */
+static void
+open_standard_descriptors (void)
+{
+  int fd;
+  do
+    fd = open ("/dev/null", O_RDWR);
+  while (fd >= 0 && fd <= STDERR_FILENO);
+  if (fd >= 0)
+    close (fd);
+}
+
+/* What was printed and cannot be written is a failure, whatever the command says. */
+static int
+finish (int code)
+{
+  if (fflush (stdout) == 0 && !ferror (stdout))
+    return code;
+  return code != GT_EXIT_OK ? code : GT_EXIT_SYSTEM;
+}
+
 int
 main (int argc, char **argv)
 {
+  open_standard_descriptors ();
   setlocale (LC_ALL, "");
   if (argc < 2) {
     print_help (stderr);
@@ -40,7 +64,7 @@ main (int argc, char **argv)
   const char *name = argv[1];
   if (strcmp (name, "--help") == 0 || strcmp (name, "-h") == 0 || strcmp (name, "help") == 0) {
     print_help (stdout);
-    return GT_EXIT_OK;
+    return finish (GT_EXIT_OK);
   }
   if (strcmp (name, "--version") == 0) {
     printf ("gilotine %s\n", GT_VERSION);
@@ -48,7 +72,7 @@ main (int argc, char **argv)
   }
   for (const Command *c = commands; c->name != NULL; c++)
     if (strcmp (name, c->name) == 0)
-      return c->func (argc - 1, argv + 1);
+      return finish (c->func (argc - 1, argv + 1));
   fprintf (stderr, "gilotine: no command '%s'; 'gilotine --help' lists them\n", name);
   return GT_EXIT_USAGE;
 }

@@ -107,8 +107,8 @@
   X (STR, committed, TRUE)        /* GT_COMMITS */                                                 \
   X (BOOL, committed_late, TRUE)  /* a commit was confirmed, or may have happened, after it */     \
   X (INT, statements, FALSE)      /* completed */                                                  \
-  X (INT, threads, TRUE)          /* now; compare with hello's */                                  \
-  X (INT, fds, TRUE)
+  X (INT, threads, FALSE)         /* now, after an interrupt: compare with hello's */              \
+  X (INT, fds, FALSE)
 
 #define GT_WIRE_FIELD_INT(name)  gint64 name;
 #define GT_WIRE_FIELD_NUM(name)  double name;

@@ -111,7 +111,8 @@ GtJobResult *gt_engine_run (GtEngine *engine, const GtJobSpec *spec, GError **er
 /* Numbers for people and tests; a snapshot. */
 #define GT_ENGINE_STATS(X)                                                                         \
   X (queued)                                                                                       \
-  X (running) X (idle) X (starting) X (undead) X (submitted) X (completed) X (killed) X (started)  \
+  X (running)                                                                                      \
+  X (idle) X (starting) X (undead) X (submitted) X (completed) X (killed) X (started)              \
       X (failed_starts) X (recycled) X (dropped_frames)
 
 typedef struct {

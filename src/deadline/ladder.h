@@ -15,6 +15,7 @@
   X (ANSWERED, "answered")         /* the answer is read, its end frame is not */                  \
   X (SETTLING, "settling")         /* the job is done, threads of the executor are still ending */ \
   X (RETIRING, "retiring")         /* told to exit */                                              \
+  X (LEAVING, "leaving")           /* it closed its socket or ended: its wait status is due */     \
   X (KILLING, "killing")           /* the kill was sent: nothing is believed any more */           \
   X (UNDEAD, "undead")             /* the kill did not end it in its time; quarantined */          \
   X (GONE, "gone")                 /* the slot is to be freed: final */
@@ -65,7 +66,7 @@ typedef enum {
   X (NOTE, "note what became of the interrupt")                                                    \
   X (HOLD, "keep the answer until its end frame")                                                  \
   X (TELL, "tell the answer; the executor is free")                                                \
-  X (TELL_KILL, "tell the answer, then kill the executor: it is not as it was")                    \
+  X (KEEP_KILL, "the answer counts; kill the executor with what it left, tell when reaped")        \
   X (BYE, "tell it to exit")                                                                       \
   X (KILL, "kill the family; the event is the reason")                                             \
   X (AGAIN, "kill once more")                                                                      \
@@ -92,7 +93,7 @@ const char *gt_slot_state_name (GtSlotState state);
 const char *gt_slot_event_name (GtSlotEvent event);
 const char *gt_slot_action_text (GtSlotAction action);
 
-/* Properties of states, one place. HAS_JOB: a job waits for this slot. LIVE: an executor may be
- * there (started and not known to be gone). */
-gboolean gt_slot_state_has_job (GtSlotState state);
+/* Properties of states, one place. MAY_HAVE_JOB: a job may be waiting for what this slot does.
+ * LIVE: an executor may be there (its start was begun and it is not known to be gone). */
+gboolean gt_slot_state_may_have_job (GtSlotState state);
 gboolean gt_slot_state_live (GtSlotState state);

@@ -127,7 +127,8 @@ an_answer_is_told_only_with_its_end_frame (void)
 static gboolean
 reaches (GtSlotState from, GtSlotState to)
 {
-  gboolean seen[GT_SLOT_STATE_COUNT] = { [from] = TRUE };
+  gboolean seen[GT_SLOT_STATE_COUNT] = { FALSE };
+  seen[from] = TRUE;
   for (guint round = 0; round < GT_SLOT_STATE_COUNT; round++)
     for (guint state = 0; state < GT_SLOT_STATE_COUNT; state++)
       for (guint event = 0; seen[state] && event < GT_SLOT_EVENT_COUNT; event++)

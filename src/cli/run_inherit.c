@@ -36,16 +36,16 @@ list_fds (GArray *fds, int private_fd)
   closedir (dir);
 }
 
-/* Not watched: what cannot be, what only a fault of our own raises, and what the kernel tells us for
- * its own ends. */
+/* Not watched: what cannot be, what only a fault of our own raises, and what the kernel tells us
+ * for its own ends. */
 static gboolean
 is_watchable (int signo)
 {
-  static const int not[] = { SIGKILL, SIGSTOP, SIGSEGV, SIGILL,  SIGBUS,    SIGFPE,
-                             SIGTRAP, SIGABRT, SIGSYS,  SIGCHLD, SIGVTALRM, SIGPROF,
-                             SIGURG,  SIGXCPU, SIGXFSZ, 32,      33 };
-  for (gsize i = 0; i < G_N_ELEMENTS (not); i++)
-    if (not[i] == signo)
+  static const int not []
+      = { SIGKILL, SIGSTOP,   SIGSEGV, SIGILL, SIGBUS,  SIGFPE,  SIGTRAP, SIGABRT, SIGSYS,
+          SIGCHLD, SIGVTALRM, SIGPROF, SIGURG, SIGXCPU, SIGXFSZ, 32,      33 };
+  for (gsize i = 0; i < G_N_ELEMENTS (not ); i++)
+    if (not [i] == signo)
       return FALSE;
   return TRUE;
 }

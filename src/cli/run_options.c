@@ -38,8 +38,8 @@
      "GILOTINE_PID is the pid of the command that is late. It has half\n"                          \
      "of the grace, or 1s when there is none")                                                     \
   X ("domain", 0, 'D', "NAME",                                                                     \
-     "what holds the family: auto (default), or exactly one of\n"                                  \
-     "pidns+cgroup, pidns, userns, cgroup, subreaper, pgroup")                                     \
+     "what holds the family: auto (default), or exactly one of those\n"                            \
+     "below")                                                                                      \
   X ("report", 0, 'R', "FILE|FD",                                                                  \
      "write the outcome record as one JSON object into FILE (replaced\n"                           \
      "whole at the end) or to the open descriptor FD")                                             \
@@ -51,7 +51,7 @@ static const struct option long_options[] = {
   { name, (argument) != NULL ? required_argument : no_argument, NULL, code },
   OPTIONS (X)
 #undef X
-  { 0 },
+      { 0 },
 };
 
 static void
@@ -71,36 +71,41 @@ print_option (const char *name, int letter, const char *argument, const char *he
 static void
 print_help (void)
 {
-  puts ("Usage: gilotine run [OPTION]... DURATION COMMAND [ARG]...\n"
-        "Runs COMMAND; when it is not done after DURATION, sends it a signal, and after a grace\n"
-        "kills its whole family: children, daemons, what called setsid, what is stopped. All of it\n"
-        "is dead and reaped before the run returns, and also when COMMAND ends in time but leaves\n"
-        "something running. Options, signals and exit status are those of timeout(1), and more.\n\n"
-        "Options:");
+  puts (
+      "Usage: gilotine run [OPTION]... DURATION COMMAND [ARG]...\n"
+      "Runs COMMAND; when it is not done after DURATION, sends it a signal, and after a grace\n"
+      "kills its whole family: children, daemons, what called setsid, what is stopped. All of it\n"
+      "is dead and reaped before the run returns, and also when COMMAND ends in time but leaves\n"
+      "something running. Options, signals and exit status are those of timeout(1), and more.\n\n"
+      "Options:");
 #define X(name, letter, code, argument, help) print_option (name, letter, argument, help);
   OPTIONS (X)
 #undef X
-  puts ("\nDURATION is a number (0.5, 1e-3, inf) with s for seconds (the default), m, h or d behind\n"
-        "it; 0 is no limit. SIZE takes K, M, G, T (of 1024) or KB, MB, ... (of 1000).\n\n"
-        "Signals: INT, QUIT, HUP, TERM, USR1 and others sent to 'gilotine run' go to COMMAND; ALRM\n"
-        "means that the time is over now. SIGKILL to 'gilotine run' ends the whole family.\n"
-        "Nested runs share one deadline (GILOTINE_DEADLINE): an inner one never outlasts an outer\n"
-        "one.\n\n"
-        "Exit status:\n"
-        "  that of COMMAND, when it ended in time (128+n when signal n ended it)\n"
-        "  124  the time limit was reached (without --preserve-status)\n"
-        "  137  ... and it took SIGKILL to end COMMAND\n"
-        "  113  the limit of --memory was reached; 114 that of --cpu or --processes\n"
-        "  125  the run itself failed: wrong option, a limit that cannot be enforced here, or\n"
-        "       processes left that this user may not kill (they are named)\n"
-        "  126  COMMAND was found but cannot be executed; 127 COMMAND was not found\n\n"
-        "Examples:\n"
-        "  gilotine run 10 make check                10 seconds, TERM, 1 second of grace, KILL\n"
-        "  gilotine run -k 30 1h ./nightly           half a minute to shut down\n"
-        "  gilotine run -s KILL 0.5 ./solver         no grace\n"
-        "  gilotine run --memory 2G --cpu 10m 1h ./job\n"
-        "  gilotine run --on-soft 'gdb -batch -p $GILOTINE_PID -ex bt' -k 10 60 ./server\n"
-        "  gilotine run --report out.json 5 sh script.sh");
+  puts ("\nDomains:");
+  for (GtDomain d = 0; d < GT_N_DOMAINS; d++)
+    printf ("  %-13s %s\n", gt_domain_name (d), gt_domain_promise (d));
+  puts (
+      "\nDURATION is a number (0.5, 1e-3, inf) with s for seconds (the default), m, h or d behind\n"
+      "it; 0 is no limit. SIZE takes K, M, G, T (of 1024) or KB, MB, ... (of 1000).\n\n"
+      "Signals: INT, QUIT, HUP, TERM, USR1 and others sent to 'gilotine run' go to COMMAND; ALRM\n"
+      "means that the time is over now. SIGKILL to 'gilotine run' ends the whole family.\n"
+      "Nested runs share one deadline (GILOTINE_DEADLINE): an inner one never outlasts an outer\n"
+      "one.\n\n"
+      "Exit status:\n"
+      "  that of COMMAND, when it ended in time (128+n when signal n ended it)\n"
+      "  124  the time limit was reached (without --preserve-status)\n"
+      "  137  ... and it took SIGKILL to end COMMAND\n"
+      "  113  the limit of --memory was reached; 114 that of --cpu or --processes\n"
+      "  125  the run itself failed: wrong option, a limit that cannot be enforced here, or\n"
+      "       processes left that this user may not kill (they are named)\n"
+      "  126  COMMAND was found but cannot be executed; 127 COMMAND was not found\n\n"
+      "Examples:\n"
+      "  gilotine run 10 make check                10 seconds, TERM, 1 second of grace, KILL\n"
+      "  gilotine run -k 30 1h ./nightly           half a minute to shut down\n"
+      "  gilotine run -s KILL 0.5 ./solver         no grace\n"
+      "  gilotine run --memory 2G --cpu 10m 1h ./job\n"
+      "  gilotine run --on-soft 'gdb -batch -p $GILOTINE_PID -ex bt' -k 10 60 ./server\n"
+      "  gilotine run --report out.json 5 sh script.sh");
 }
 
 static gboolean

@@ -13,8 +13,8 @@
 void
 gt_run_terminal_open (GtRunTerminal *terminal, gboolean forced)
 {
-  *terminal = (GtRunTerminal){ .fd = open ("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY),
-                               .shared = forced };
+  *terminal
+      = (GtRunTerminal){ .fd = open ("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY), .shared = forced };
   if (terminal->fd < 0)
     return;
   if (getpgrp () == getpid () || isatty (STDIN_FILENO) || isatty (STDOUT_FILENO))

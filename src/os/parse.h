@@ -9,9 +9,9 @@
 #define GT_DURATION_NONE G_GINT64_CONSTANT (0)
 
 /* "10", "0.5", "1e-3", "0x1p-2", "2m", "1.5h", "inf", "infd": a number of strtod(3), then one of
- * s (the default), m, h, d. Rounded up to a nanosecond, so that a tiny limit never becomes none; one
- * beyond the range of *ns, infinity included, is G_MAXINT64 (gt_instant_add makes it GT_NEVER); 0 is
- * GT_DURATION_NONE. FALSE for what is negative, no number, or followed by anything else. */
+ * s (the default), m, h, d. Rounded up to a nanosecond, so that a tiny limit never becomes none;
+ * one beyond the range of *ns, infinity included, is G_MAXINT64 (gt_instant_add makes it GT_NEVER);
+ * 0 is GT_DURATION_NONE. FALSE for what is negative, no number, or followed by anything else. */
 gboolean gt_parse_duration (const char *text, gint64 *ns);
 
 /* "4096", "1.5G", "512m", "64KiB", "10MB": bytes, or with K, M, G, T, P, E (of 1024, also written

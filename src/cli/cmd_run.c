@@ -1,12 +1,12 @@
 /* gilotine run: timeout(1) whose limit holds for the whole family. */
 #include "cli/cmd.h"
+#include "cli/run_hook.h"
 #include "cli/run_session.h"
 #include "deadline/limits.h"
 #include "os/error.h"
 #include "os/parse.h"
 
 #include <errno.h>
-#include <linux/sched/types.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -48,8 +48,7 @@ set_limits (const GtRunOptions *options, GtRunSession *session, GError **error)
   if (options->duration_ns != GT_DURATION_NONE)
     session->soft = gt_instant_add (now, options->duration_ns);
   if (options->signo == SIGKILL)
-    session->hard = gt_instant_add (
-        session->soft, gt_instant_until (now, gt_run_hook_room (options->on_soft != NULL)));
+    session->hard = gt_instant_add (session->soft, gt_run_hook_room_ns (options->on_soft != NULL));
   else if (options->grace_ns != GT_DURATION_NONE)
     session->hard = gt_instant_add (session->soft, options->grace_ns);
   if (inherited.ns < session->hard.ns)
@@ -59,13 +58,23 @@ set_limits (const GtRunOptions *options, GtRunSession *session, GError **error)
   return TRUE;
 }
 
+/* As in linux/sched/types.h, which cannot be included beside sched.h. */
+typedef struct {
+  guint32 size, policy;
+  guint64 flags;
+  gint32 nice;
+  guint32 priority;
+  guint64 runtime, deadline, period;
+  guint32 util_min, util_max;
+} SchedAttr;
+
 static void
 be_prompt (void)
 {
-  struct sched_attr attr = { .size = sizeof attr };
+  SchedAttr attr = { .size = sizeof attr };
   if (syscall (SYS_sched_getattr, 0, &attr, sizeof attr, 0) != 0)
     return;
-  attr.sched_runtime = OWN_SLICE_NS; /* ignored by kernels before EEVDF */
+  attr.runtime = OWN_SLICE_NS; /* ignored by kernels before EEVDF */
   (void) syscall (SYS_sched_setattr, 0, &attr, 0);
 }
 

@@ -7,8 +7,8 @@
  */
 GtInstant gt_run_hook_limit (GtInstant hard);
 
-/* The kill's instant when the first signal is SIGKILL: now, or when the hook's time is over. */
-GtInstant gt_run_hook_room (gboolean has_hook);
+/* From the limit to the kill when the first signal is SIGKILL: 0 without a hook. */
+gint64 gt_run_hook_room_ns (gboolean has_hook);
 
 /* Its output goes to our standard error; it is a family of its own and ended as a whole at `until`.
  * NULL when it could not be started, which has been said. */

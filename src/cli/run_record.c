@@ -10,17 +10,18 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+/* A copy of our own: the command keeps standard output and error, and no other descriptor passes to
+ * it. */
 static gboolean
 open_fd (GtRunReport *report, int fd, GError **error)
 {
   int flags = fcntl (fd, F_GETFL);
   if (flags < 0 || (flags & O_ACCMODE) == O_RDONLY)
     return gt_os_fail (error, flags < 0 ? errno : EBADF, "--report: descriptor %d", fd);
-  report->fd = fd;
-  /* Standard output and error are the command's, too. */
+  report->fd = fcntl (fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
   if (fd > STDERR_FILENO)
     (void) fcntl (fd, F_SETFD, FD_CLOEXEC);
-  return TRUE;
+  return report->fd >= 0 || gt_os_fail (error, errno, "--report: descriptor %d", fd);
 }
 
 gboolean
@@ -33,18 +34,19 @@ gt_run_report_open (GtRunReport *report, const char *target, GError **error)
   if (strspn (target, "0123456789") == strlen (target) && *target != '\0')
     return g_ascii_string_to_unsigned (target, 10, 0, G_MAXINT, &fd, error)
            && open_fd (report, (int) fd, error);
-  g_autofree char *folder = g_path_get_dirname (target);
-  if (access (folder, W_OK | X_OK) != 0)
-    return gt_os_fail (error, errno, "--report: folder %s", folder);
   struct stat st;
-  if (stat (target, &st) == 0 && S_ISDIR (st.st_mode))
+  gboolean exists = lstat (target, &st) == 0;
+  if (exists && S_ISDIR (st.st_mode))
     return gt_os_fail (error, EISDIR, "--report: %s", target);
-  /* A device or a pipe is written to, not replaced. */
-  if (stat (target, &st) == 0 && !S_ISREG (st.st_mode)) {
-    report->fd = open (target, O_WRONLY | O_CLOEXEC | O_NOCTTY);
+  /* A device, a pipe or a link (/dev/stdout) is written to: replacing its name would be a disaster.
+   */
+  if (exists && !S_ISREG (st.st_mode)) {
+    report->fd = open (target, O_WRONLY | O_APPEND | O_CLOEXEC | O_NOCTTY);
     return report->fd >= 0 || gt_os_fail (error, errno, "--report: %s", target);
   }
-  return TRUE;
+  g_autofree char *folder = g_path_get_dirname (target);
+  return access (folder, W_OK | X_OK) == 0
+         || gt_os_fail (error, errno, "--report: folder %s", folder);
 }
 
 static gint64

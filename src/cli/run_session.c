@@ -21,6 +21,8 @@
 /* A kill that has not ended the family in this time will not: no permission, or a process inside
  * the kernel. */
 #define GIVE_UP_AFTER_NS (2 * GT_NSEC_PER_SEC)
+/* A family may have stopped its keeper: the kill is repeated. */
+#define KILL_AGAIN_NS (51 * GT_NSEC_PER_MSEC)
 
 static GtInstant
 earlier (GtInstant a, GtInstant b)
@@ -84,15 +86,23 @@ say_signal (const GtRunSession *session, int signo)
 }
 
 static void
+await_end (GtRunSession *session)
+{
+  GtInstant now = gt_instant_now ();
+  session->phase = GT_RUN_KILLED;
+  session->next = gt_instant_add (now, KILL_AGAIN_NS);
+  session->give_up = gt_instant_add (now, GIVE_UP_AFTER_NS);
+}
+
+static void
 start_kill (GtRunSession *session)
 {
   session->killed = !gt_family_ended (session->family, NULL);
   if (session->killed)
     say_signal (session, SIGKILL);
   gt_family_kill (session->family);
-  session->phase = GT_RUN_KILLED;
   session->killed_ns = gt_instant_now ().ns;
-  session->next = gt_instant_add (gt_instant_now (), GIVE_UP_AFTER_NS);
+  await_end (session);
 }
 
 static void
@@ -166,7 +176,11 @@ step (GtRunSession *session)
     }
     break;
   case GT_RUN_KILLED:
-    session->survivors = now.ns >= session->next.ns;
+    session->survivors = now.ns >= session->give_up.ns;
+    if (now.ns >= session->next.ns) {
+      gt_family_kill (session->family);
+      session->next = gt_instant_add (now, KILL_AGAIN_NS);
+    }
     break;
   case GT_RUN_OVER:
     break;
@@ -200,7 +214,9 @@ bring_forward (GtRunSession *session)
   GtInstant now = gt_instant_now ();
   session->soft = now;
   if (session->options->signo == SIGKILL)
-    session->hard = gt_run_hook_room (session->options->on_soft != NULL);
+    session->hard
+        = earlier (session->hard,
+                   gt_instant_add (now, gt_run_hook_room_ns (session->options->on_soft != NULL)));
   else if (session->options->grace_ns != GT_DURATION_NONE)
     session->hard = earlier (session->hard, gt_instant_add (now, session->options->grace_ns));
   gt_family_set_deadline (session->family, gt_instant_add (session->hard, SECOND_LINE_NS));
@@ -285,9 +301,10 @@ static void
 on_ended (GtRunSession *session)
 {
   session->released = session->options->keep_descendants && !session->timed_out;
-  /* In its grace the rest of the family may use what is left of it. */
-  if (!session->released && session->phase < GT_RUN_GRACE)
-    start_kill (session);
+  /* The keeper kills what is left, or sets it free, without an order from us. In its grace the rest
+   * of the family may use what is left of it. */
+  if (session->phase < GT_RUN_GRACE)
+    await_end (session);
 }
 
 static void

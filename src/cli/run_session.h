@@ -31,8 +31,9 @@ typedef struct {
   GtInstant soft; /* the first signal */
   GtInstant hard; /* the kill */
   /* When the next thing happens inside a phase: the hook's end, the look for other members, the
-   * point where a kill is given up. */
+   * next nudge for a kill. */
   GtInstant next;
+  GtInstant give_up; /* on the kill */
   int signal_fd, timer_fd;
   gint64 interrupted_ns, killed_ns; /* 0: did not happen */
   gboolean timed_out;

@@ -1,6 +1,7 @@
 /* gilotine run: timeout(1) whose limit holds for the whole family. */
 #include "cli/cmd.h"
 #include "cli/run_hook.h"
+#include "cli/run_members.h"
 #include "cli/run_session.h"
 #include "deadline/limits.h"
 #include "os/error.h"
@@ -119,8 +120,11 @@ judge_survivors (Run *run, const GtRunSession *session)
   g_autoptr (GError) why = NULL;
   if (gt_family_end (session->family, gt_instant_now (), &why))
     return -1; /* in the last moment */
-  run->record.message = g_strdup (why->message);
-  fprintf (stderr, "gilotine run: %s\n", why->message);
+  g_autofree char *names = gt_run_name_members (session->family);
+  run->record.message
+      = *names != '\0' ? g_strdup_printf ("killed, but not dead: left: %s", names)
+                       : g_strdup (why->message);
+  fprintf (stderr, "gilotine run: %s\n", run->record.message);
   set_outcome (&run->record, GT_OUTCOME_UNDEAD,
                session->timed_out ? GT_REASON_DEADLINE_HARD : GT_REASON_EXIT);
   return GT_RUN_FAILED;

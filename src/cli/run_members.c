@@ -33,21 +33,45 @@ signal_process (const GtProcess *process, int signo)
   return sent;
 }
 
+/* Living members below the keeper, the command among them. The result belongs to the census. */
+static const GtCensusResult *
+look (GtCensus *census, const GtFamily *family)
+{
+  const GtCensusRoot root = { .pid = gt_family_root_pid (family) };
+  const GtCensusOptions options = { .roots = &root, .n_roots = 1, .flags = GT_CENSUS_NOT_SELF };
+  return census != NULL ? gt_census_take (census, &options, NULL) : NULL;
+}
+
+static gboolean
+is_living_member (const GtProcess *process, const GtFamily *family)
+{
+  return process->pid != gt_family_root_pid (family) && !process->zombie;
+}
+
 guint
 gt_run_signal_members (const GtFamily *family, int signo)
 {
   g_autoptr (GtCensus) census = gt_census_new (NULL, NULL);
-  if (census == NULL)
-    return 0;
-  const GtCensusRoot root = { .pid = gt_family_root_pid (family) };
-  const GtCensusOptions options = { .roots = &root, .n_roots = 1, .flags = GT_CENSUS_NOT_SELF };
-  const GtCensusResult *seen = gt_census_take (census, &options, NULL);
+  const GtCensusResult *seen = look (census, family);
   guint sent = 0;
   for (gsize i = 0; seen != NULL && i < seen->n_processes; i++) {
     const GtProcess *process = &seen->processes[i];
-    if (process->pid != root.pid && process->pid != gt_family_command_pid (family)
-        && !process->zombie && signal_process (process, signo))
+    if (is_living_member (process, family) && process->pid != gt_family_command_pid (family)
+        && signal_process (process, signo))
       sent++;
   }
   return sent;
+}
+
+char *
+gt_run_name_members (const GtFamily *family)
+{
+  g_autoptr (GtCensus) census = gt_census_new (NULL, NULL);
+  const GtCensusResult *seen = look (census, family);
+  GString *names = g_string_new (NULL);
+  for (gsize i = 0; seen != NULL && i < seen->n_processes; i++)
+    if (is_living_member (&seen->processes[i], family))
+      g_string_append_printf (names, "%s%s (process %d)", names->len > 0 ? ", " : "",
+                              seen->processes[i].comm, (int) seen->processes[i].pid);
+  return g_string_free (names, FALSE);
 }

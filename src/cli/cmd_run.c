@@ -121,9 +121,8 @@ judge_survivors (Run *run, const GtRunSession *session)
   if (gt_family_end (session->family, gt_instant_now (), &why))
     return -1; /* in the last moment */
   g_autofree char *names = gt_run_name_members (session->family);
-  run->record.message
-      = *names != '\0' ? g_strdup_printf ("killed, but not dead: left: %s", names)
-                       : g_strdup (why->message);
+  run->record.message = *names != '\0' ? g_strdup_printf ("killed, but not dead: left: %s", names)
+                                       : g_strdup (why->message);
   fprintf (stderr, "gilotine run: %s\n", run->record.message);
   set_outcome (&run->record, GT_OUTCOME_UNDEAD,
                session->timed_out ? GT_REASON_DEADLINE_HARD : GT_REASON_EXIT);

@@ -48,7 +48,7 @@ gt_run_session_start (GtRunSession *session, GError **error)
                 .cpu_ns = options->cpu_ns },
     .ignored_signals = session->inherited->ignored_signals,
     .blocked_signals = session->inherited->blocked_signals,
-    .release = options->keep_descendants,
+    .command_end = options->keep_descendants ? GT_COMMAND_END_RELEASE : GT_COMMAND_END_KILL,
   };
   session->timer_fd = timerfd_create (CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
   session->signal_fd = signalfd (-1, &session->inherited->watched, SFD_CLOEXEC | SFD_NONBLOCK);
@@ -118,11 +118,16 @@ start_grace (GtRunSession *session)
 {
   const int signo = session->options->signo;
   GtInstant now = gt_instant_now ();
+  g_autoptr (GError) error = NULL;
   g_clear_pointer (&session->hook, gt_family_free);
   if (signo == SIGKILL) {
     start_kill (session);
     return;
   }
+  /* From here on the command's end is not the family's: who got the signal, too, may use the rest
+   * of the grace; and nobody is set free any more. */
+  if (!gt_family_set_command_end (session->family, GT_COMMAND_END_WAIT, &error))
+    fprintf (stderr, "gilotine run: %s\n", error->message);
   say_signal (session, signo);
   session->phase = GT_RUN_GRACE;
   session->interrupted_ns = now.ns;
@@ -305,6 +310,8 @@ on_ended (GtRunSession *session)
    * of the family may use what is left of it. */
   if (session->phase < GT_RUN_GRACE)
     await_end (session);
+  else if (session->next.ns != GT_NEVER.ns && gt_family_report (session->family)->leftovers > 0)
+    session->next = gt_instant_now (); /* the others' signal, now */
 }
 
 static void

@@ -235,8 +235,10 @@ on_signal (GtRunSession *session, const struct signalfd_siginfo *info)
     bring_forward (session);
     return;
   }
-  /* What the terminal sends goes to its whole foreground group, the command in it included. */
-  if (info->ssi_code == SI_KERNEL && session->terminal->shared)
+  /* What the terminal sends goes to its whole foreground group, the command in it included; only a
+   * hangup goes to the session's leader alone. */
+  gboolean hangup = signo == SIGHUP && getsid (0) == getpid ();
+  if (info->ssi_code == SI_KERNEL && session->terminal->shared && !hangup)
     return;
   if (signo == SIGTTIN || signo == SIGTTOU || signo == SIGPIPE)
     return; /* our own affair */

@@ -112,8 +112,9 @@ GtJobResult *gt_engine_run (GtEngine *engine, const GtJobSpec *spec, GError **er
 #define GT_ENGINE_STATS(X)                                                                         \
   X (queued)                                                                                       \
   X (running)                                                                                      \
-  X (idle) X (starting) X (undead) X (submitted) X (completed) X (killed) X (started)              \
-      X (failed_starts) X (recycled) X (dropped_frames)
+  X (idle)                                                                                         \
+  X (starting) X (undead) X (submitted) X (completed) X (killed) X (started) X (failed_starts)     \
+      X (recycled) X (dropped_frames)
 
 typedef struct {
 #define X(name) guint64 name;

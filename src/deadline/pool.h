@@ -89,6 +89,7 @@ struct _GtSlot {
   GtInstant line;      /* of the second line, as last sent */
   GtInstant warm;      /* when it came into service; GT_NEVER = it did not */
   gint64 threads, fds; /* of hello: what to come back to */
+  gboolean fds_over;   /* the last job's end frame had more */
   guint jobs;          /* it has done */
   GtReason why;        /* of the kill; ANSWER = none was sent */
   GtReason over;       /* of the next OVER event */
@@ -121,6 +122,9 @@ void gt_pool_submit (GtPool *pool, GtJob *job); /* takes it */
 void gt_pool_cancel (GtPool *pool, guint64 id);
 void gt_pool_stop (GtPool *pool);
 gboolean gt_pool_stopped (const GtPool *pool); /* nothing left but what does not die */
+GtEngineStats gt_pool_stats (const GtPool *pool);
+/* Starts have failed too often and nothing is warm: jobs fail at once. */
+gboolean gt_pool_hopeless (const GtPool *pool);
 
 /* Does what is due and says when to come again (GT_NEVER: when something happens). Call it after
  * events too: they may make something due. Frees slots that are done. */

@@ -106,7 +106,8 @@ make_below (const char *dir)
   return mkdir (path, 0755) == 0 ? g_steal_pointer (&path) : NULL;
 }
 
-/* The nearest cgroup, our own or one above it, whose children get every controller that is wanted. */
+/* The nearest cgroup, our own or one above it, whose children get every controller that is wanted.
+ */
 static char *
 find_v2_parent (const GtCgroupBases *bases, const GtCgroupWant *want)
 {
@@ -140,6 +141,13 @@ limit_v2 (GtCgroup *cgroup, const GtCgroupWant *want)
          && (want->processes == 0 || cgroup->processes_by_v2);
 }
 
+static gboolean
+can_be_killed (const char *dir)
+{
+  g_autofree char *path = g_build_filename (dir, "cgroup.kill", NULL);
+  return access (path, W_OK) == 0;
+}
+
 /* Version 2 with the limits, else (need_v2) without them. */
 static void
 make_v2 (const GtCgroupBases *bases, const GtCgroupWant *want, GtCgroup *cgroup)
@@ -157,6 +165,11 @@ make_v2 (const GtCgroupBases *bases, const GtCgroupWant *want, GtCgroup *cgroup)
   }
   if (want->need_v2)
     cgroup->v2 = make_below (bases->v2);
+  /* Linux 5.14: without it the domain promises nothing. */
+  if (cgroup->v2 != NULL && !can_be_killed (cgroup->v2)) {
+    rmdir (cgroup->v2);
+    g_clear_pointer (&cgroup->v2, g_free);
+  }
 }
 
 static void
@@ -164,8 +177,7 @@ make_v1 (const GtCgroupBases *bases, const GtCgroupWant *want, GtCgroup *cgroup)
 {
   if (want->memory_bytes != 0 && !cgroup->memory_by_v2 && bases->memory1 != NULL
       && (cgroup->memory1 = make_below (bases->memory1)) != NULL) {
-    gboolean limited
-        = write_number (cgroup->memory1, "memory.limit_in_bytes", want->memory_bytes);
+    gboolean limited = write_number (cgroup->memory1, "memory.limit_in_bytes", want->memory_bytes);
     /* Memory and swap together; absent where swap is not accounted. */
     (void) write_number (cgroup->memory1, "memory.memsw.limit_in_bytes", want->memory_bytes);
     if (!limited) {
@@ -193,7 +205,8 @@ gt_cgroup_make (const GtCgroupWant *want, GtCgroup *cgroup, GError **error)
   make_v1 (&bases, want, cgroup);
   gboolean ok = !want->need_v2 || cgroup->v2 != NULL;
   if (!ok) {
-    g_set_error (error, GT_OS_ERROR, GT_OS_ERROR_UNAVAILABLE, "no cgroup v2 folder can be made: %s%s",
+    g_set_error (error, GT_OS_ERROR, GT_OS_ERROR_UNAVAILABLE,
+                 "no cgroup v2 folder can be made: %s%s",
                  bases.v2 != NULL ? bases.v2 : "none is mounted or ours is not visible",
                  bases.v2 != NULL ? " is not writable for us (systemd-run --user --scope -p "
                                     "Delegate=yes gives one that is)"

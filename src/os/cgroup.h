@@ -27,19 +27,21 @@ typedef struct {
 } GtCgroup;
 
 typedef struct {
-  gboolean need_v2; /* the cgroup domain */
+  gboolean need_v2;                /* the cgroup domain */
   guint64 memory_bytes, processes; /* 0 = no limit */
 } GtCgroupWant;
 
 /* Makes what is wanted and possible. With need_v2 and no version 2 folder: FALSE and `error`
- * (GT_OS_ERROR_UNAVAILABLE) that says what was tried. A limit that no controller enforces is no error:
- * memory1, pids1 and ..._by_v2 tell what is enforced. Sweeps each parent folder at its first use. */
+ * (GT_OS_ERROR_UNAVAILABLE) that says what was tried. A limit that no controller enforces is no
+ * error: memory1, pids1 and ..._by_v2 tell what is enforced. Sweeps each parent folder at its first
+ * use. */
 gboolean gt_cgroup_make (const GtCgroupWant *want, GtCgroup *cgroup, GError **error);
 
 /* SIGKILL to all members, forks in progress included. FALSE without a version 2 folder. */
 gboolean gt_cgroup_kill (const GtCgroup *cgroup);
 
-/* Removes the folders. TRUE when none is left: for version 2 the kernel's proof that no member is. */
+/* Removes the folders. TRUE when none is left: for version 2 the kernel's proof that no member is.
+ */
 gboolean gt_cgroup_remove (const GtCgroup *cgroup);
 
 /* Frees the names only. */

@@ -38,8 +38,8 @@ mount_clear (Mount *mount)
   g_clear_pointer (&mount->point, g_free);
 }
 
-/* "36 35 98:0 ROOT POINT OPTIONS [OPTIONAL]... - TYPE SOURCE SUPER". A later mount on the same place
- * hides an earlier one, so the last match counts. `controller` NULL = version 2. */
+/* "36 35 98:0 ROOT POINT OPTIONS [OPTIONAL]... - TYPE SOURCE SUPER". A later mount on the same
+ * place hides an earlier one, so the last match counts. `controller` NULL = version 2. */
 static void
 find_mount (char **lines, const char *controller, Mount *found)
 {

@@ -10,6 +10,7 @@
 
 #include "os/clock.h"
 #include "os/domain.h"
+#include "os/family_wire.h"
 #include "os/spawn.h"
 
 #include <sys/resource.h>
@@ -57,11 +58,13 @@ typedef struct {
   gint64 slice_ns;         /* the command's EEVDF slice (sched_setattr); 0 = unchanged */
   const char *remove_dir;  /* removed when the family is gone; NULL = nothing */
   gboolean linger;         /* the command's end does not end what it left running */
-  gboolean adopt; /* subreaper domain: this process becomes a second subreaper, so that a family
-                     that killed its keeper can still be ended. Every child of this process
-                     that was neither here before nor is another keeper counts as the
-                     family's: only for programs of which that is true. Children that are
-                     started by other means meanwhile must not exist. */
+  gboolean release; /* the command's end sets free what it left running: it is neither killed nor
+                       kept. Not in a PID namespace, which ends with its keeper. */
+  gboolean adopt;   /* subreaper domain: this process becomes a second subreaper, so that a family
+                       that killed its keeper can still be ended. Every child of this process
+                       that was neither here before nor is another keeper counts as the
+                       family's: only for programs of which that is true. Children that are
+                       started by other means meanwhile must not exist. */
 } GtFamilySpec;
 
 #define GT_FAMILY_SPEC_INIT                                                                        \
@@ -75,38 +78,9 @@ typedef enum {
   GT_FAMILY_FAILED, /* it cannot be executed: gt_family_start_error() */
   GT_FAMILY_ENDED,  /* the command has ended; others of the family may be alive */
   GT_FAMILY_GONE,   /* nothing is left and the keeper is reaped: final */
-  GT_FAMILY_LOST,   /* the keeper is gone, but something may be left: gt_family_end() tries more */
+  GT_FAMILY_LOST, /* the keeper was killed before it could say so: gt_family_poll() goes on killing
+                     what it finds by mark (and, with `adopt`, by parent) until it is GONE */
 } GtFamilyState;
-
-/* What ended the family. X (ID, name) */
-#define GT_FAMILY_CAUSES(X)                                                                        \
-  X (NONE, "none")         /* not ended yet */                                                     \
-  X (COMMAND, "command")   /* the command ended */                                                 \
-  X (KILL, "kill")         /* gt_family_kill(), _end(), _free(), or we died */                     \
-  X (SIGNAL, "signal")     /* somebody sent the keeper a signal */                                 \
-  X (DEADLINE, "deadline") /* the keeper's second line */                                          \
-  X (MEMORY, "memory") X (CPU, "cpu") X (PROCESSES, "processes")
-
-typedef enum {
-#define X(id, name) GT_FAMILY_CAUSE_##id,
-  GT_FAMILY_CAUSES (X)
-#undef X
-      GT_N_FAMILY_CAUSES,
-} GtFamilyCause;
-
-/* Who counts memory or enforces a limit. X (ID, name) */
-#define GT_METERS(X)                                                                               \
-  X (NONE, "none")                                                                                 \
-  X (PROCESS, "largest process") /* peak memory only: a lower bound */                             \
-  X (WATCH, "watch")             /* the keeper looks every few ms */                               \
-  X (CGROUP1, "cgroup1") X (CGROUP2, "cgroup2")
-
-typedef enum {
-#define X(id, name) GT_METER_##id,
-  GT_METERS (X)
-#undef X
-      GT_N_METERS,
-} GtMeter;
 
 /* Grows while the family lives; complete when it is GONE. Instants are CLOCK_MONOTONIC ns, 0 = not
  * yet. */

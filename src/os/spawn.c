@@ -134,9 +134,9 @@ child_main (void *data)
           || !write_file ("/proc/self/gid_map", child->gid_map)))
     return fail (child, STEP_MAP);
   if (s->fresh_proc)
-    child->fresh_proc = mount (NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0
-                        && mount ("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL)
-                               == 0;
+    child->fresh_proc
+        = mount (NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0
+          && mount ("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) == 0;
   if (s->cwd != NULL && chdir (s->cwd) != 0)
     return fail (child, STEP_CWD);
   if (!arrange_fds (child))

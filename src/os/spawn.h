@@ -1,5 +1,5 @@
-/* Starts a program: clone with CLONE_PIDFD and execve, nothing in between but system calls. Safe in a
- * process with any number of threads, and as fast in one of many gigabytes (the child borrows our
+/* Starts a program: clone with CLONE_PIDFD and execve, nothing in between but system calls. Safe in
+ * a process with any number of threads, and as fast in one of many gigabytes (the child borrows our
  * memory until it executes). For gilotine-init; commands are started as families (os/family.h). */
 #pragma once
 
@@ -27,12 +27,12 @@ typedef struct {
 } GtSpawn;
 
 typedef struct {
-  pid_t pid; /* as seen by the caller */
-  int pidfd; /* the caller closes it and reaps the child by it */
+  pid_t pid;           /* as seen by the caller */
+  int pidfd;           /* the caller closes it and reaps the child by it */
   gboolean fresh_proc; /* it was asked for and could be mounted */
 } GtSpawned;
 
-/* All signals of the program are at default and blocked (it unblocks what it wants), so that none is
- * lost or deadly before it is ready. FALSE and `error`: GT_OS_ERROR_SYSTEM, or UNAVAILABLE
- * when namespaces were asked for and refused. */
+/* All signals of the program are at default and blocked (it unblocks what it wants), so that none
+ * is lost or deadly before it is ready. FALSE and `error`: GT_OS_ERROR_SYSTEM, or UNAVAILABLE when
+ * namespaces were asked for and refused. */
 gboolean gt_spawn (const GtSpawn *spawn, GtSpawned *spawned, GError **error);

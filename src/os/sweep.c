@@ -25,21 +25,14 @@ pid_namespace (void)
 static guint64
 start_ticks (const char *pid)
 {
-  char path[64], text[1024];
-  (void) g_snprintf (path, sizeof path, "/proc/%s/stat", pid);
-  int fd = open (path, O_RDONLY | O_CLOEXEC);
-  if (fd < 0)
+  g_autofree char *path = g_strdup_printf ("/proc/%s/stat", pid);
+  g_autofree char *text = NULL;
+  gsize length;
+  GtProcStat stat;
+  if (!g_file_get_contents (path, &text, &length, NULL) || !gt_proc_parse_stat (text, length, &stat)
+      || stat.state == 'Z' || stat.state == 'X')
     return 0;
-  ssize_t length = read (fd, text, sizeof text - 1);
-  close (fd);
-  text[MAX (length, 0)] = '\0';
-  /* Behind the name, which may hold anything: state is the first field, the start the 20th. */
-  const char *field = strrchr (text, ')');
-  if (field == NULL || strlen (field) < strlen (") S ") || field[2] == 'Z' || field[2] == 'X')
-    return 0;
-  for (int n = 0; n < 20 && field != NULL; n++)
-    field = strchr (field + 1, ' ');
-  return field != NULL ? g_ascii_strtoull (field + 1, NULL, 10) : 0;
+  return stat.start_ticks;
 }
 
 char *

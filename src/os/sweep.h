@@ -15,8 +15,9 @@ char *gt_sweep_name (const char *kind);
  * process lives. Pure but for looking the process up. */
 gboolean gt_sweep_is_stale (const char *name);
 
-/* A new private folder "DIR/" gt_sweep_name (kind); DIR NULL = the temporary folder. The owner removes
- * it; when it cannot, the next gt_sweep_folder() does. NULL and `error`. Free with g_free(). */
+/* A new private folder "DIR/" gt_sweep_name (kind); DIR NULL = the temporary folder. The owner
+ * removes it; when it cannot, the next gt_sweep_folder() does. NULL and `error`. Free with
+ * g_free(). */
 char *gt_sweep_make_dir (const char *dir, const char *kind, GError **error);
 
 /* Removes stale folders, sockets and files of ours in `dir` (NULL = the temporary folder): only

@@ -113,8 +113,10 @@ GtJobResult *gt_engine_run (GtEngine *engine, const GtJobSpec *spec, GError **er
   X (queued)                                                                                       \
   X (running)                                                                                      \
   X (idle)                                                                                         \
-  X (starting) X (undead) X (submitted) X (completed) X (killed) X (started) X (failed_starts)     \
-      X (recycled) X (dropped_frames)
+  X (starting)                                                                                     \
+  X (undead)                                                                                       \
+  X (submitted)                                                                                    \
+  X (completed) X (killed) X (started) X (failed_starts) X (recycled) X (dropped_frames)
 
 typedef struct {
 #define X(name) guint64 name;

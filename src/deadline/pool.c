@@ -186,8 +186,13 @@ fail_waiting (GtPool *pool)
 void
 gt_pool_start_failed (GtPool *pool, GtSlot *slot, const char *message)
 {
+  GtInstant now = pool->world->now (pool->data);
+  /* Failures far apart are not in a row. */
+  if (now.ns - pool->failed_at.ns > pool->options.start_limit_ns + 2 * PAUSE_MOST_NS)
+    pool->failures = 0;
+  pool->failed_at = now;
   gint64 pause = PAUSE_FIRST_NS << MIN (pool->failures, 10);
-  slot->wanted = gt_instant_add (pool->world->now (pool->data), MIN (pause, PAUSE_MOST_NS));
+  slot->wanted = gt_instant_add (now, MIN (pause, PAUSE_MOST_NS));
   pool->failures++;
   pool->stats.failed_starts++;
   g_free (pool->last_failure);

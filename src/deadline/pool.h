@@ -44,8 +44,14 @@ typedef struct {
   gint64 peak_bytes;   /* the executor's own, in its whole life */
   gint64 processes;    /* beside the keeper; 1 is as it should be */
   gint64 threads;      /* of the executor */
+  gint64 fds;          /* the executor has open */
   gboolean stopped;    /* the executor */
 } GtUsage;
+
+#define GT_USAGE_UNKNOWN                                                                           \
+  {                                                                                                \
+    -1, -1, -1, -1, -1, -1, FALSE                                                                  \
+  }
 
 /* How a family ended. */
 typedef struct {
@@ -88,8 +94,8 @@ struct _GtSlot {
   GtInstant watch;     /* the next look at what the job uses */
   GtInstant line;      /* of the second line, as last sent */
   GtInstant warm;      /* when it came into service; GT_NEVER = it did not */
-  gint64 threads, fds; /* of hello: what to come back to */
-  gboolean fds_over;   /* the last job's end frame had more */
+  gint64 threads, fds; /* when it came into service: what to come back to */
+  gboolean fds_over;   /* the last job left more */
   guint jobs;          /* it has done */
   GtReason why;        /* of the kill; ANSWER = none was sent */
   GtReason over;       /* of the next OVER event */
@@ -105,8 +111,9 @@ struct _GtPool {
   GTree *by_limit;         /* the same jobs by the instant at which waiting is over */
   GHashTable *by_id;       /* every job there is */
   guint next_number;
-  guint failures;     /* failed starts in a row */
-  char *last_failure; /* its text */
+  guint failures;      /* failed starts in a row */
+  GtInstant failed_at; /* the last of them */
+  char *last_failure;  /* its text */
   gboolean stopping;
   GtEngineStats stats;
 };

@@ -139,6 +139,7 @@ static void
 do_tell (GtSlot *slot)
 {
   slot->jobs++;
+  slot->pool->failures = 0; /* not when it is warm: it may fall over before it has done anything */
   slot->watch = GT_NEVER;
   GtOutcomeRecord *record = &slot->job->result->record;
   gint64 cpu = world_of (slot)->cpu_ns (slot->pool->data, slot);
@@ -242,7 +243,6 @@ act (GtSlot *slot, GtSlotState before, GtSlotEvent event, GtSlotAction action)
     return;
   case GT_ACTION_ADOPT:
     slot->warm = slot->since;
-    slot->pool->failures = 0;
     return;
   case GT_ACTION_SEND:
     do_send (slot);
@@ -335,8 +335,13 @@ gt_slot_start_failed (GtSlot *slot, const char *message)
 void
 gt_slot_warm (GtSlot *slot, gint64 threads, gint64 fds)
 {
-  slot->threads = threads;
-  slot->fds = fds;
+  /* Its own word and ours: threads and descriptors that are there from the start are no leak. */
+  if (slot->state == GT_SLOT_STARTING) {
+    GtUsage usage = GT_USAGE_UNKNOWN;
+    world_of (slot)->look (slot->pool->data, slot, &usage);
+    slot->threads = MAX (threads, usage.threads);
+    slot->fds = MAX (fds, usage.fds);
+  }
   gt_slot_event (slot, GT_EVENT_WARM);
 }
 
@@ -460,10 +465,10 @@ gt_slot_end (GtSlot *slot, guint64 job, const GtEnd *end)
     gt_slot_event (slot, GT_EVENT_END);
     return;
   }
-  slot->fds_over = end->fds > slot->fds;
   GtOutcomeRecord *record = &slot->job->result->record;
-  GtUsage usage = { -1, -1, -1, -1, -1, FALSE };
+  GtUsage usage = GT_USAGE_UNKNOWN;
   world_of (slot)->look (slot->pool->data, slot, &usage);
+  slot->fds_over = MAX (end->fds, usage.fds) > slot->fds;
   record->answered_ns = now_of (slot).ns;
   record->leftovers = usage.processes > 0 ? usage.processes - 1 : -1;
   record->peak_memory_bytes = usage.peak_bytes;

@@ -93,7 +93,7 @@ static void
 watch_job (GtSlot *slot, GtInstant now)
 {
   const GtLimits *limits = &slot->job->limits;
-  GtUsage usage = { -1, -1, -1, -1, -1, FALSE };
+  GtUsage usage = GT_USAGE_UNKNOWN;
   slot->pool->world->look (slot->pool->data, slot, &usage);
   slot->job->result->record.was_stopped |= usage.stopped;
   gint64 cpu = usage.cpu_ns - MAX (slot->job->cpu_before_ns, 0);
@@ -115,7 +115,7 @@ watch_job (GtSlot *slot, GtInstant now)
 static void
 look_whether_settled (GtSlot *slot, GtInstant now)
 {
-  GtUsage usage = { -1, -1, -1, -1, -1, FALSE };
+  GtUsage usage = GT_USAGE_UNKNOWN;
   slot->pool->world->look (slot->pool->data, slot, &usage);
   if (usage.threads <= slot->threads && !slot->fds_over)
     gt_slot_event (slot, GT_EVENT_SETTLED);

@@ -23,10 +23,11 @@ typedef enum {
 /* What a job's kind makes the executor do; after `threads` nanoseconds. */
 #define FAKE_JOBS(X)                                                                               \
   X (VALUE, "value")                                                                               \
-  X (ERROR, "error") X (REFUSE, "refuse") X (HANG, "hang") X (OBEY, "obey") X (LATE, "late")       \
-      X (COMMIT, "commit") X (UNABLE, "unable") X (DIE, "die") X (CLOSE, "close")                  \
-          X (GARBAGE, "garbage") X (WRONG_JOB, "wrong-job") X (TWICE, "twice")                     \
-              X (END_FIRST, "end-first") X (FLOOD, "flood") X (LEAVE, "leave") X (BUSY, "busy")    \
+  X (ERROR, "error")                                                                               \
+  X (REFUSE, "refuse") X (HANG, "hang") X (OBEY, "obey") X (LATE, "late") X (COMMIT, "commit")     \
+      X (UNABLE, "unable") X (DIE, "die") X (CLOSE, "close") X (GARBAGE, "garbage")                \
+          X (WRONG_JOB, "wrong-job") X (TWICE, "twice") X (END_FIRST, "end-first")                 \
+              X (FLOOD, "flood") X (LEAVE, "leave") X (BUSY, "busy")                               \
                   X (BUSY_FOREVER, "busy-forever") X (VALUE_DIE, "value-die") X (NO_END, "no-end") \
                       X (READY_AGAIN, "ready-again") X (EAT, "eat") X (SPIN, "spin")               \
                           X (FORK, "fork")

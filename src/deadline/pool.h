@@ -73,7 +73,9 @@ typedef struct {
   void (*second_line) (gpointer world, GtSlot *slot, GtInstant at);
   gint64 (*cpu_ns) (gpointer world, GtSlot *slot);         /* the executor's alone; cheap */
   gint64 (*resident_bytes) (gpointer world, GtSlot *slot); /* the executor's alone; cheap */
-  void (*look) (gpointer world, GtSlot *slot, GtUsage *usage);
+  /* `whole`: all members and their sums. Otherwise what a slot needs to know after a short job:
+   * children of keeper and executor, threads, descriptors, the executor's own memory. */
+  void (*look) (gpointer world, GtSlot *slot, gboolean whole, GtUsage *usage);
   const char *(*domain) (gpointer world, GtSlot *slot);
   /* After gt_slot_reaped(): the report; the executor's things are the world's to remove. */
   void (*ending) (gpointer world, GtSlot *slot, GtEnding *ending);
@@ -155,6 +157,9 @@ void gt_slot_reaped (GtSlot *slot);
 GtPart *gt_part_new (int type, const void *head, gsize head_bytes, const void *body,
                      gsize body_bytes, int fd);
 void gt_part_free (GtPart *part);
+
+/* A family may have stopped its keeper, or forked while it was killed: the kill is repeated. */
+#define GT_SLOT_KILL_AGAIN_NS (60 * GT_NSEC_PER_MSEC)
 
 /* Between pool.c and slot.c. */
 void gt_slot_event (GtSlot *slot, GtSlotEvent event);

@@ -10,7 +10,9 @@
 #define UNDEAD_NS         (250 * GT_NSEC_PER_MSEC) /* a kill, and ... */
 #define UNDEAD_PER_GIB_NS (100 * GT_NSEC_PER_MSEC) /* ... as much for its memory */
 #define AGAIN_NS          (1 * GT_NSEC_PER_SEC)
-#define WATCH_CPU_NS      (1 * GT_NSEC_PER_MSEC) /* the first look at what a limited job uses */
+#define LONG_JOB_NS                                                                                \
+  (1 * GT_NSEC_PER_MSEC) /* from here on a whole look at its family does not matter */
+#define WATCH_CPU_NS (1 * GT_NSEC_PER_MSEC) /* the first look at what a limited job uses */
 
 static const GtPoolWorld *
 world_of (const GtSlot *slot)
@@ -96,6 +98,7 @@ do_kill (GtSlot *slot)
   gint64 resident = MAX (world->resident_bytes (slot->pool->data, slot), 0);
   GtInstant now = now_of (slot);
   world->kill (slot->pool->data, slot);
+  slot->watch = gt_instant_add (now, GT_SLOT_KILL_AGAIN_NS);
   slot->late = gt_instant_add (now, UNDEAD_NS + (resident >> 20) * UNDEAD_PER_GIB_NS / 1024);
   if (slot->job != NULL) {
     slot->job->result->record.killed_ns = now.ns;
@@ -338,7 +341,7 @@ gt_slot_warm (GtSlot *slot, gint64 threads, gint64 fds)
   /* Its own word and ours: threads and descriptors that are there from the start are no leak. */
   if (slot->state == GT_SLOT_STARTING) {
     GtUsage usage = GT_USAGE_UNKNOWN;
-    world_of (slot)->look (slot->pool->data, slot, &usage);
+    world_of (slot)->look (slot->pool->data, slot, FALSE, &usage);
     slot->threads = MAX (threads, usage.threads);
     slot->fds = MAX (fds, usage.fds);
   }
@@ -467,7 +470,8 @@ gt_slot_end (GtSlot *slot, guint64 job, const GtEnd *end)
   }
   GtOutcomeRecord *record = &slot->job->result->record;
   GtUsage usage = GT_USAGE_UNKNOWN;
-  world_of (slot)->look (slot->pool->data, slot, &usage);
+  gint64 ran = now_of (slot).ns - record->started_ns;
+  world_of (slot)->look (slot->pool->data, slot, ran > LONG_JOB_NS, &usage);
   slot->fds_over = MAX (end->fds, usage.fds) > slot->fds;
   record->answered_ns = now_of (slot).ns;
   record->leftovers = usage.processes > 0 ? usage.processes - 1 : -1;

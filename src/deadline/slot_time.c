@@ -67,9 +67,10 @@ gt_slot_due (const GtSlot *slot)
     return slot->job != NULL ? earlier (slot->late, slot->job->hard) : slot->late;
   case GT_SLOT_SETTLING:
     return earlier (slot->late, slot->watch);
+  case GT_SLOT_KILLING:
+    return earlier (slot->late, slot->watch);
   case GT_SLOT_STARTING:
   case GT_SLOT_RETIRING:
-  case GT_SLOT_KILLING:
   case GT_SLOT_UNDEAD:
     return slot->late;
   case GT_SLOT_GONE:
@@ -94,7 +95,7 @@ watch_job (GtSlot *slot, GtInstant now)
 {
   const GtLimits *limits = &slot->job->limits;
   GtUsage usage = GT_USAGE_UNKNOWN;
-  slot->pool->world->look (slot->pool->data, slot, &usage);
+  slot->pool->world->look (slot->pool->data, slot, TRUE, &usage);
   slot->job->result->record.was_stopped |= usage.stopped;
   gint64 cpu = usage.cpu_ns - MAX (slot->job->cpu_before_ns, 0);
   if (limits->cpu_ns > 0 && usage.cpu_ns >= 0 && cpu >= limits->cpu_ns)
@@ -116,7 +117,7 @@ static void
 look_whether_settled (GtSlot *slot, GtInstant now)
 {
   GtUsage usage = GT_USAGE_UNKNOWN;
-  slot->pool->world->look (slot->pool->data, slot, &usage);
+  slot->pool->world->look (slot->pool->data, slot, FALSE, &usage);
   if (usage.threads <= slot->threads && !slot->fds_over)
     gt_slot_event (slot, GT_EVENT_SETTLED);
   else
@@ -182,9 +183,16 @@ gt_slot_tick (GtSlot *slot, GtInstant now)
   case GT_SLOT_LEAVING:
     gt_slot_event (slot, slot->late.ns <= now.ns ? GT_EVENT_LATE : GT_EVENT_HARD);
     return;
+  case GT_SLOT_KILLING:
+    if (slot->late.ns > now.ns) {
+      slot->pool->world->kill (slot->pool->data, slot);
+      slot->watch = gt_instant_add (now, GT_SLOT_KILL_AGAIN_NS);
+      return;
+    }
+    gt_slot_event (slot, GT_EVENT_LATE);
+    return;
   case GT_SLOT_STARTING:
   case GT_SLOT_RETIRING:
-  case GT_SLOT_KILLING:
   case GT_SLOT_UNDEAD:
     gt_slot_event (slot, GT_EVENT_LATE);
     return;

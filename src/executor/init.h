@@ -23,14 +23,14 @@ typedef enum { SIGNALS_AUTO, SIGNALS_END, SIGNALS_FORWARD, SIGNALS_IGNORE } Sign
 enum { MAX_RLIMITS = 32 };
 
 typedef struct {
-  int lifeline_fd;     /* -1 = none; orders come on it, its end ends the family */
-  int status_fd;       /* -1 = none; may be the lifeline */
-  int owner_fd;        /* -1 = none; a pidfd */
-  bool linger;         /* the command's end does not end the family */
-  bool release;        /* the command's end sets the family free */
+  int lifeline_fd; /* -1 = none; orders come on it, its end ends the family */
+  int status_fd;   /* -1 = none; may be the lifeline */
+  int owner_fd;    /* -1 = none; a pidfd */
+  GtCommandEnd command_end;
   bool pgroup;         /* kill the command's process group only; no subreaper */
   int64_t deadline_ns; /* CLOCK_MONOTONIC; INT64_MAX = none */
   SessionMode session;
+  pid_t group; /* SESSION_CALLER: the group the command goes (back) to; 0 = ours */
   SignalMode signals;
   const char *cgroup2, *memory1, *pids1; /* folders made for this family; NULL = none */
   uint64_t memory_bytes;                 /* watched limits; 0 = none */
@@ -60,7 +60,6 @@ typedef struct {
   bool ending;
   bool released;
   GtFamilyCause cause;
-  uint64_t leftovers;
   uint64_t killed;     /* descendants beside the command that died of SIGKILL once we were ending */
   uint64_t peak_bytes; /* seen by the watch */
 } Init;
@@ -70,6 +69,9 @@ void tell (const Init *init, const char *format, ...) __attribute__ ((format (pr
 /* One line on standard error, unless an owner is told instead. */
 void complain (const Init *init, const char *format, ...) __attribute__ ((format (printf, 2, 3)));
 void end_now (Init *init, GtFamilyCause cause);
+/* By the system call: glibc keeps its hands on signals 32 and 33, which can be inherited as ignored
+ * like any other. */
+void reset_signal (int signo);
 /* Reads the lifeline without blocking. */
 void take_orders (Init *init);
 

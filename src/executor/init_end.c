@@ -51,13 +51,19 @@ on_command_end (Init *init, const siginfo_t *info)
   const bool by_itself = !init->ending;
   const bool exited = info->si_code == CLD_EXITED;
   init->command_status = exited ? info->si_status << 8 : info->si_status;
-  tell (init, "%s %d %lld", exited ? "exited" : "signaled", info->si_status, (long long) now_ns ());
+  const long long ended_ns = now_ns ();
+  /* Whatever lives when the command has ended by itself was left by it. */
+  const uint64_t leftovers = by_itself && !init->options.pgroup ? count_living (init) : 0;
+  tell (init, "%s %d %lld %llu", exited ? "exited" : "signaled", info->si_status, ended_ns,
+        (unsigned long long) leftovers);
   check_oom (init);
-  if (by_itself && !init->ending) {
-    if (init->options.release)
-      init->ending = init->released = true;
-    else if (!init->options.linger)
-      end_now (init, GT_FAMILY_CAUSE_COMMAND);
+  if (!by_itself || init->ending)
+    return;
+  if (init->options.command_end == GT_COMMAND_END_KILL)
+    end_now (init, GT_FAMILY_CAUSE_COMMAND);
+  else if (init->options.command_end == GT_COMMAND_END_RELEASE) {
+    end_now (init, GT_FAMILY_CAUSE_COMMAND);
+    init->released = true;
   }
 }
 
@@ -67,7 +73,7 @@ static void
 kill_group_of_ended (const Init *init)
 {
   siginfo_t info = { 0 };
-  const bool ends = init->ending || (!init->options.linger && !init->options.release);
+  const bool ends = init->ending || init->options.command_end == GT_COMMAND_END_KILL;
   if (ends && init->command_pid > 0 && init->command_group > 0
       && waitid (P_PID, (id_t) init->command_pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0
       && info.si_pid != 0)

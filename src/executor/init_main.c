@@ -93,11 +93,15 @@ end_now (Init *init, GtFamilyCause cause)
     return;
   init->ending = true;
   init->cause = cause;
-  /* Whatever lives when the command has ended by itself was left by it. */
-  init->leftovers = cause == GT_FAMILY_CAUSE_COMMAND && !init->options.pgroup && reap (init)
-                        ? count_living (init)
-                        : 0;
-  tell (init, "ending %d %llu", (int) cause, (unsigned long long) init->leftovers);
+  tell (init, "ending %d", (int) cause);
+}
+
+void
+reset_signal (int signo)
+{
+  /* All zero is SIG_DFL with no flags, in whatever order the kernel has the fields. */
+  static const unsigned long as_default[8];
+  syscall (SYS_rt_sigaction, signo, as_default, NULL, sizeof (unsigned long));
 }
 
 static int
@@ -164,6 +168,8 @@ take_order (Init *init, const char *order)
     set_deadline (init, value);
   else if (strncmp (order, "signal ", 7) == 0)
     signal_command (init, (int) value, true);
+  else if (strncmp (order, "end ", 4) == 0 && value >= 0 && value < GT_N_COMMAND_ENDS)
+    init->options.command_end = (GtCommandEnd) value;
 }
 
 /* Orders, or its end. A pipe that was handed over by a shell may be blocking: one read for each
@@ -218,7 +224,9 @@ watch (Init *init)
       watch_limits (init);
     if (fds[4].revents != 0)
       on_signal (init);
-    (void) reap (init);
+    const bool has_members = reap (init);
+    if (!has_members && init->options.command_end == GT_COMMAND_END_WAIT)
+      end_now (init, GT_FAMILY_CAUSE_COMMAND);
   }
 }
 
@@ -266,7 +274,7 @@ set_up (Init *init)
   if (!init->options.pgroup && prctl (PR_SET_CHILD_SUBREAPER, 1) < 0)
     die (init, "PR_SET_CHILD_SUBREAPER");
   /* An inherited "ignore SIGCHLD" would reap the family behind our back. */
-  (void) signal (SIGCHLD, SIG_DFL);
+  reset_signal (SIGCHLD);
   (void) signal (SIGPIPE, SIG_IGN);
   init->signal_fd = signalfd (-1, &all, SFD_CLOEXEC | SFD_NONBLOCK);
   if (init->signal_fd < 0)

@@ -74,6 +74,12 @@ absolute (const char *path)
 }
 
 static const char *const session_words[] = { "own", "group", "caller", NULL };
+static const char *const command_end_words[] = {
+#define X(id, name) name,
+  GT_COMMAND_ENDS (X)
+#undef X
+      NULL,
+};
 static const char *const signal_words[] = { "auto", "end", "forward", "ignore", NULL };
 
 static const char help_head[]
@@ -92,14 +98,19 @@ static const char help_tail[]
   X ("status", "FD", o->status_fd = parse_fd (arg), "write what happens to FD, a line an event")   \
   X ("owner", "FD", o->owner_fd = parse_fd (arg),                                                  \
      "end everything when the process of pidfd FD ends")                                           \
-  X ("linger", NULL, o->linger = true, "the end of COMMAND does not end what it left running")     \
-  X ("release", NULL, o->release = true, "the end of COMMAND sets free what it left running")      \
+  X ("linger", NULL, o->command_end = GT_COMMAND_END_HOLD, "the same as --command-end=hold")       \
+  X ("command-end", "kill|wait|hold|release",                                                      \
+     o->command_end = (GtCommandEnd) parse_word (name, arg, command_end_words),                    \
+     "what COMMAND leaves running is killed (default), is waited for, is kept until the lifeline " \
+     "closes, or is set free")                                                                     \
   X ("pgroup", NULL, o->pgroup = true, "end COMMAND's process group only")                         \
   X ("deadline", "NS", o->deadline_ns = (int64_t) parse_number (arg, 10, INT64_MAX),               \
      "end everything at this instant of CLOCK_MONOTONIC")                                          \
   X ("session", "own|group|caller",                                                                \
      o->session = (SessionMode) parse_word (name, arg, session_words),                             \
      "a session of its own (default), only a process group, or neither")                           \
+  X ("group", "PGID", o->group = (pid_t) parse_number (arg, 10, INT_MAX),                          \
+     "with --session=caller: the process group of COMMAND")                                        \
   X ("signals", "auto|end|forward|ignore",                                                         \
      o->signals = (SignalMode) parse_word (name, arg, signal_words),                               \
      "what a signal to this process does; auto: as PID 1 forward, else end the family")            \

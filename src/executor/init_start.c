@@ -35,7 +35,9 @@ set_signals (const Options *options)
   sigemptyset (&blocked);
   for (int signo = 1; signo < NSIG; signo++) {
     const uint64_t bit = UINT64_C (1) << (signo - 1);
-    (void) signal (signo, (options->ignored & bit) != 0 ? SIG_IGN : SIG_DFL);
+    reset_signal (signo);
+    if ((options->ignored & bit) != 0)
+      (void) signal (signo, SIG_IGN);
     if ((options->blocked & bit) != 0)
       sigaddset (&blocked, signo);
   }
@@ -46,8 +48,11 @@ set_signals (const Options *options)
 static void
 set_group (const Init *init)
 {
-  if (init->options.session == SESSION_CALLER)
+  if (init->options.session == SESSION_CALLER) {
+    if (init->options.group != 0)
+      (void) setpgid (0, init->options.group);
     return;
+  }
   /* A container's first process owns its terminal: its command shall read from it. */
   const bool foreground = isatty (STDIN_FILENO) && tcgetpgrp (STDIN_FILENO) == getpgrp ();
   (void) setpgid (0, 0);

@@ -293,7 +293,8 @@ flip_text (const GtFinding *flip, GtFactor factor)
 static void
 set_flip (const GPtrArray *findings, GtFinding *finding, const BlameRule *rule)
 {
-  for (gboolean any = FALSE; any <= TRUE && finding->flip == NULL; any++)
+  const gboolean refused = finding->verdict == GT_VERDICT_REFUSED;
+  for (gboolean any = FALSE; any <= refused && finding->flip == NULL; any++)
     for (gsize i = 0; i < G_N_ELEMENTS (rule->flips) + GT_N_FACTORS && finding->flip == NULL; i++) {
       GtFactor factor = i < G_N_ELEMENTS (rule->flips)
                             ? rule->flips[i]
@@ -406,13 +407,14 @@ answer (const GPtrArray *findings, const Contrast *contrast)
     }
   if (pairs == 0)
     return NULL;
-  return g_strdup_printf ("%s %s: of %u pairs (%s against %s, all else equal) %u have the same "
-                          "verdict, %u a better one, %u a worse one.",
-                          contrast->question,
-                          same == pairs ? "No"
-                          : better > 0  ? "Yes"
-                                        : "Not for the better",
-                          pairs, contrast->from, contrast->to, same, better, pairs - same - better);
+  return g_strdup_printf (
+      "%s %s. Pairs that differ in this alone (%s against %s): %u; same verdict "
+      "%u, better %u, worse %u.",
+      contrast->question,
+      same == pairs ? "No"
+      : better > 0  ? "Yes"
+                    : "Not for the better",
+      contrast->from, contrast->to, pairs, same, better, pairs - same - better);
 }
 
 static char *

@@ -48,6 +48,9 @@ on_started (GtFamily *family, const News *news)
     family->command_pid = gt_pidfd_pid (family->command_pidfd);
   if (family->command_pid == 0 && !gt_domain_is_pidns (family->report.domain))
     family->command_pid = (pid_t) news->values[0];
+  for (int signo = 1; family->early_signals != 0; signo++, family->early_signals >>= 1)
+    if ((family->early_signals & 1) != 0)
+      (void) gt_family_signal (family, signo, FALSE, NULL);
 }
 
 static void
@@ -72,6 +75,7 @@ on_end (GtFamily *family, const News *news, int wait_status)
   family->wait_status = wait_status;
   family->state = GT_FAMILY_ENDED;
   family->report.ended_ns = news->values[1];
+  family->report.leftovers = (guint64) news->values[2];
 }
 
 static void
@@ -106,7 +110,6 @@ on_ending (GtFamily *family, const News *news)
 {
   if (news->values[0] > 0 && news->values[0] < GT_N_FAMILY_CAUSES)
     family->report.cause = (GtFamilyCause) news->values[0];
-  family->report.leftovers = (guint64) news->values[1];
 }
 
 static void
@@ -179,7 +182,9 @@ read_news (GtFamily *family)
       .msg_iov = &io, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control
     };
     ssize_t got = recvmsg (family->channel_fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-    if (got < 0 && errno == EINTR)
+    /* ECONNRESET: the keeper left an order unread when it ended. It is said once, what the keeper
+     * told before comes after it. */
+    if (got < 0 && (errno == EINTR || errno == ECONNRESET))
       continue;
     if (got < 0 && errno == EAGAIN)
       return;
@@ -322,6 +327,17 @@ gt_meter_name (GtMeter meter)
   return meter < GT_N_METERS ? names[meter] : "none";
 }
 
+const char *
+gt_command_end_name (GtCommandEnd command_end)
+{
+  static const char *const names[] = {
+#define X(id, name) [GT_COMMAND_END_##id] = name,
+    GT_COMMAND_ENDS (X)
+#undef X
+  };
+  return command_end < GT_N_COMMAND_ENDS ? names[command_end] : "kill";
+}
+
 pid_t
 gt_family_root_pid (const GtFamily *family)
 {
@@ -406,6 +422,8 @@ order (GtFamily *family, const char *text)
 gboolean
 gt_family_signal (GtFamily *family, int signo, gboolean group, GError **error)
 {
+  if (family->state == GT_FAMILY_STARTING && signo > 0 && signo <= 64)
+    family->early_signals |= G_GUINT64_CONSTANT (1) << (signo - 1);
   if (family->command_pidfd < 0 || family->ended)
     return TRUE;
   if (!gt_pidfd_signal (family->command_pidfd, signo) && errno != ESRCH)
@@ -416,6 +434,28 @@ gt_family_signal (GtFamily *family, int signo, gboolean group, GError **error)
     (void) g_snprintf (text, sizeof text, "signal %d", signo);
     order (family, text);
   }
+  return TRUE;
+}
+
+gboolean
+gt_family_may_end (const GtFamily *family, GtCommandEnd command_end, GError **error)
+{
+  if (command_end != GT_COMMAND_END_RELEASE || !gt_domain_is_pidns (family->report.domain))
+    return TRUE;
+  g_set_error (error, GT_OS_ERROR, GT_OS_ERROR_UNAVAILABLE,
+               "domain %s: nothing can be set free from a PID namespace",
+               gt_domain_name (family->report.domain));
+  return FALSE;
+}
+
+gboolean
+gt_family_set_command_end (GtFamily *family, GtCommandEnd command_end, GError **error)
+{
+  if (!gt_family_may_end (family, command_end, error))
+    return FALSE;
+  char text[32];
+  (void) g_snprintf (text, sizeof text, "end %d", (int) command_end);
+  order (family, text);
   return TRUE;
 }
 

@@ -1,9 +1,9 @@
 /* A family: a command under gilotine-init (its keeper), owned and ended as a whole.
  *
  * Whatever the command starts, also by setsid or a double fork, belongs to it, as far as the domain
- * holds (os/domain.h). The family ends when the command ends (unless `linger`), at `deadline`, when
- * a limit is reached, by gt_family_kill(), or when this process dies, by SIGKILL too and at any
- * instant.
+ * holds (os/domain.h). The family ends when the command ends (unless `command_end` says otherwise),
+ * at `deadline`, when a limit is reached, by gt_family_kill(), or when this process dies, by
+ * SIGKILL too and at any instant.
  *
  * A family belongs to one thread at a time; different families may be used by different threads. */
 #pragma once
@@ -26,8 +26,9 @@ typedef struct {
 typedef enum {
   GT_SESSION_OWN,    /* a session of its own, the command the leader of its process group */
   GT_SESSION_GROUP,  /* our session, a process group of its own */
-  GT_SESSION_CALLER, /* our session and process group: interactive use. The keeper ignores signals.
-                      */
+  GT_SESSION_CALLER, /* our session and process group, for interactive use. The keeper ignores
+                        signals and, but for PID namespaces, is in a group of its own that no
+                        Ctrl-Z stops. */
 } GtSessionMode;
 
 /* For the whole family; 0 = none. One that cannot be enforced makes the spawn fail. */
@@ -52,19 +53,17 @@ typedef struct {
   GtFamilyLimits limits;
   const GtRlimit *rlimits;
   gsize n_rlimits;
-  guint64 ignored_signals; /* bit signo - 1: ignored in the command; all others are at default */
-  guint64 blocked_signals; /* the command's signal mask */
-  int nice;                /* added to ours; 0 = unchanged */
-  gint64 slice_ns;         /* the command's EEVDF slice (sched_setattr); 0 = unchanged */
-  const char *remove_dir;  /* removed when the family is gone; NULL = nothing */
-  gboolean linger;         /* the command's end does not end what it left running */
-  gboolean release; /* the command's end sets free what it left running: it is neither killed nor
-                       kept. Not in a PID namespace, which ends with its keeper. */
-  gboolean adopt;   /* subreaper domain: this process becomes a second subreaper, so that a family
-                       that killed its keeper can still be ended. Every child of this process
-                       that was neither here before nor is another keeper counts as the
-                       family's: only for programs of which that is true. Children that are
-                       started by other means meanwhile must not exist. */
+  guint64 ignored_signals;  /* bit signo - 1: ignored in the command; all others are at default */
+  guint64 blocked_signals;  /* the command's signal mask */
+  int nice;                 /* added to ours; 0 = unchanged */
+  gint64 slice_ns;          /* the command's EEVDF slice (sched_setattr); 0 = unchanged */
+  const char *remove_dir;   /* removed when the family is gone; NULL = nothing */
+  GtCommandEnd command_end; /* what the command's end means for what it left running */
+  gboolean adopt; /* subreaper domain: this process becomes a second subreaper, so that a family
+                     that killed its keeper can still be ended. Every child of this process
+                     that was neither here before nor is another keeper counts as the
+                     family's: only for programs of which that is true. Children that are
+                     started by other means meanwhile must not exist. */
 } GtFamilySpec;
 
 #define GT_FAMILY_SPEC_INIT                                                                        \
@@ -106,6 +105,7 @@ typedef struct {
 const char *gt_family_state_name (GtFamilyState state);
 const char *gt_family_cause_name (GtFamilyCause cause);
 const char *gt_meter_name (GtMeter meter);
+const char *gt_command_end_name (GtCommandEnd command_end);
 
 /* Starts the keeper and returns without waiting for the command to be executed: state STARTING, the
  * rest is told by gt_family_poll(). Blocks for the execve() of the keeper only (under 1 ms). Errors
@@ -146,9 +146,14 @@ int gt_family_start_errno (const GtFamily *family);
 gboolean gt_family_start_error (const GtFamily *family, GError **error);
 
 /* A signal to the command, or to its process group (`group`; with GT_SESSION_CALLER that is our own
- * group, so there it goes to the command alone). By pidfd: never hits a stranger. FALSE and `error`
+ * group, so there it goes to the command alone). By pidfd: never hits a stranger. Before the
+ * command is started it is kept, and sent then. FALSE and `error`
  * when it is not allowed (a set-user-ID command); a command that has ended is no error. */
 gboolean gt_family_signal (GtFamily *family, int signo, gboolean group, GError **error);
+
+/* Changes what the command's end means; holds for an end that comes after this call. FALSE and
+ * `error` (UNAVAILABLE) for RELEASE in a PID namespace. Never blocks. */
+gboolean gt_family_set_command_end (GtFamily *family, GtCommandEnd command_end, GError **error);
 
 /* Moves the keeper's second line. GT_NEVER = none. Never blocks. */
 void gt_family_set_deadline (GtFamily *family, GtInstant deadline);

@@ -29,6 +29,7 @@ struct GtFamily {
   gboolean refused;    /* exec_errno is the domain's, not the command's */
   GtInstant killed_at; /* first gt_family_kill(); GT_NEVER = not yet */
   GtSessionMode session;
+  guint64 early_signals; /* asked for while STARTING; bit signo - 1 */
   GtCgroup cgroup;
   char *mark; /* in every member's environment unless it removed it */
   gboolean adopt;
@@ -37,6 +38,8 @@ struct GtFamily {
 
 /* family_start.c: one attempt in exactly this domain. */
 GtFamily *gt_family_start_in (const GtFamilySpec *spec, GtDomain domain, GError **error);
+
+gboolean gt_family_may_end (const GtFamily *family, GtCommandEnd command_end, GError **error);
 
 /* family_search.c. Prepares for the keeper's death (adopt). */
 gboolean gt_family_prepare_search (GtFamily *family, GError **error);

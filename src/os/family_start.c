@@ -87,10 +87,11 @@ keeper_argv (const GtFamily *family, const GtFamilySpec *spec, const char *progr
   add_cgroup (argv, &family->cgroup);
   add_limits (argv, family, spec);
   add_command_state (argv, spec);
-  if (spec->linger)
-    add (argv, "--linger");
-  if (spec->release)
-    add (argv, "--release");
+  if (spec->command_end != GT_COMMAND_END_KILL)
+    add (argv, "--command-end=%s", gt_command_end_name (spec->command_end));
+  /* The keeper has a group of its own; the command comes back to ours. */
+  if (spec->session == GT_SESSION_CALLER && !gt_domain_is_pidns (family->report.domain))
+    add (argv, "--group=%d", (int) getpgrp ());
   if (spec->remove_dir != NULL)
     add (argv, "--remove=%s", spec->remove_dir);
   add (argv, "--");
@@ -186,7 +187,9 @@ start_keeper (GtFamily *family, const GtFamilySpec *spec, int channel, int owner
                           .n_fds = spec->n_fds + KEEPER_FDS,
                           .clone_flags = clone_flags (family->report.domain),
                           .new_session = spec->session == GT_SESSION_OWN,
-                          .new_group = spec->session == GT_SESSION_GROUP,
+                          .new_group = spec->session == GT_SESSION_GROUP
+                                       || (spec->session == GT_SESSION_CALLER
+                                           && !gt_domain_is_pidns (family->report.domain)),
                           .fresh_proc = gt_domain_is_pidns (family->report.domain) };
   GtSpawned spawned;
   if (!gt_spawn (&spawn, &spawned, error))
@@ -242,11 +245,7 @@ gt_family_start_in (const GtFamilySpec *spec, GtDomain domain, GError **error)
   family->has_command = spec->argv != NULL && spec->argv[0] != NULL;
   family->exec_what = g_strdup (family->has_command ? spec->argv[0] : "");
   family->state = family->has_command ? GT_FAMILY_STARTING : GT_FAMILY_RUNNING;
-  gboolean ok = !spec->release || !gt_domain_is_pidns (domain);
-  if (!ok)
-    g_set_error (error, GT_OS_ERROR, GT_OS_ERROR_UNAVAILABLE,
-                 "domain %s: nothing can be set free from a PID namespace",
-                 gt_domain_name (domain));
+  gboolean ok = gt_family_may_end (family, spec->command_end, error);
   ok = ok && arrange_limits (family, spec, error);
   if (ok && domain == GT_DOMAIN_PGROUP && needs_watch (&family->report))
     ok = refuse_limits ("in the pgroup domain members can leave", error);

@@ -121,9 +121,11 @@ child_main (void *data)
 {
   Child *child = data;
   const GtSpawn *s = child->spawn;
-  struct sigaction dfl = { .sa_handler = SIG_DFL };
+  /* By the system call, which also reaches the two signals that glibc keeps for itself; all zero is
+   * SIG_DFL. */
+  static const gulong as_default[8];
   for (int signo = 1; signo < NSIG; signo++)
-    (void) sigaction (signo, &dfl, NULL);
+    syscall (SYS_rt_sigaction, signo, as_default, NULL, sizeof (guint64));
   if (s->new_session)
     (void) setsid ();
   else if (s->new_group)

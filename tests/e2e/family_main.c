@@ -16,7 +16,7 @@ static char *domain_name = NULL;
 static char *session_name = NULL;
 static double kill_after_s = -1, deadline_s = -1, cpu_s = 0, end_within_s = 10;
 static gint64 memory_bytes = 0, processes = 0, ignored = 0, blocked = 0;
-static gboolean contain, adopt, keep_going, set_free, list_domains, wait_news;
+static gboolean contain, adopt, keep_going, set_free, wait_for_all, list_domains, wait_news;
 static char *remove_dir = NULL, *cwd = NULL;
 static int nofile = 0;
 
@@ -36,6 +36,7 @@ static const GOptionEntry entries[] = {
   { "adopt", 0, 0, G_OPTION_ARG_NONE, &adopt, "", NULL },
   { "linger", 0, 0, G_OPTION_ARG_NONE, &keep_going, "", NULL },
   { "release", 0, 0, G_OPTION_ARG_NONE, &set_free, "", NULL },
+  { "wait", 0, 0, G_OPTION_ARG_NONE, &wait_for_all, "", NULL },
   { "wait-news", 0, 0, G_OPTION_ARG_NONE, &wait_news, "", NULL },
   { "remove", 0, 0, G_OPTION_ARG_STRING, &remove_dir, "", NULL },
   { "cwd", 0, 0, G_OPTION_ARG_STRING, &cwd, "", NULL },
@@ -112,8 +113,10 @@ fill_spec (GtFamilySpec *spec, GError **error)
   spec->n_rlimits = nofile > 0;
   spec->ignored_signals = (guint64) ignored;
   spec->blocked_signals = (guint64) blocked;
-  spec->linger = keep_going;
-  spec->release = set_free;
+  spec->command_end = keep_going     ? GT_COMMAND_END_HOLD
+                      : set_free     ? GT_COMMAND_END_RELEASE
+                      : wait_for_all ? GT_COMMAND_END_WAIT
+                                     : GT_COMMAND_END_KILL;
   spec->adopt = adopt;
   spec->remove_dir = remove_dir;
   spec->cwd = cwd;

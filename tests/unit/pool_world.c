@@ -421,8 +421,9 @@ world_resident_bytes (gpointer data, GtSlot *slot)
 }
 
 static void
-world_look (gpointer data, GtSlot *slot, GtUsage *usage)
+world_look (gpointer data, GtSlot *slot, gboolean whole, GtUsage *usage)
 {
+  (void) whole;
   const Executor *executor = executor_of (slot);
   *usage = (GtUsage){ .cpu_ns = world_cpu_ns (data, slot),
                       .memory_bytes = executor->memory,

@@ -297,7 +297,7 @@ answers_come_from_pairs_that_differ_in_one_factor (void)
   g_autoptr (GPtrArray) answers = gt_findings_answers (findings);
   g_assert_cmpuint (answers->len, ==, 2);
   g_assert_nonnull (strstr (answers->pdata[0], "held: 1, leaked: 1, of 2"));
-  g_assert_nonnull (strstr (answers->pdata[1], "forkserver instead of fork help? Yes: of 1 pair"));
+  g_assert_nonnull (strstr (answers->pdata[1], "forkserver instead of fork help? Yes. Pairs"));
   g_autofree char *text = gt_table_text (s.run, findings, TRUE, FALSE);
   g_assert_nonnull (strstr (text, "start=forkserver -> held"));
   json_t *json = gt_table_json (s.run, findings);

@@ -1,0 +1,250 @@
+/* The engine's face: what any thread may call. */
+#include "deadline/engine_private.h"
+
+#include "deadline/error.h"
+#include "os/error.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+static void
+close_fd (int *fd)
+{
+  if (*fd >= 0)
+    close (*fd);
+  *fd = -1;
+}
+
+static void
+engine_release (GtEngine *engine)
+{
+  close_fd (&engine->epoll_fd);
+  close_fd (&engine->timer_fd);
+  close_fd (&engine->wake_fd);
+  g_clear_pointer (&engine->errands, g_async_queue_unref);
+  g_clear_pointer (&engine->parted, g_ptr_array_unref);
+  g_clear_pointer (&engine->pids, g_array_unref);
+  g_strfreev ((char **) engine->options.argv);
+  g_strfreev ((char **) engine->options.env);
+  g_free ((char *) engine->options.temp_root);
+  g_queue_clear_full (&engine->inbox, g_free); /* late cancels */
+  g_free (engine->hopeless);
+  g_mutex_clear (&engine->lock);
+  g_cond_clear (&engine->changed);
+  g_free (engine);
+}
+
+static gboolean
+open_descriptors (GtEngine *engine, GError **error)
+{
+  engine->epoll_fd = epoll_create1 (EPOLL_CLOEXEC);
+  engine->timer_fd = timerfd_create (CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+  engine->wake_fd = eventfd (0, EFD_CLOEXEC | EFD_NONBLOCK);
+  if (engine->epoll_fd < 0 || engine->timer_fd < 0 || engine->wake_fd < 0)
+    return gt_os_fail (error, errno, "the deadline thread's descriptors");
+  /* Told from links by their address. */
+  struct epoll_event timer = { .events = EPOLLIN, .data.ptr = &engine->timer_fd };
+  struct epoll_event wake = { .events = EPOLLIN, .data.ptr = &engine->wake_fd };
+  if (epoll_ctl (engine->epoll_fd, EPOLL_CTL_ADD, engine->timer_fd, &timer) != 0
+      || epoll_ctl (engine->epoll_fd, EPOLL_CTL_ADD, engine->wake_fd, &wake) != 0)
+    return gt_os_fail (error, errno, "epoll_ctl");
+  return TRUE;
+}
+
+/* Signals are the host's: our threads take none. */
+static gboolean
+start_threads (GtEngine *engine, GError **error)
+{
+  sigset_t all, before;
+  sigfillset (&all);
+  pthread_sigmask (SIG_SETMASK, &all, &before);
+  engine->helper = g_thread_try_new ("gt-helper", gt_engine_helper_main, engine, error);
+  if (engine->helper != NULL)
+    engine->deadline = g_thread_try_new ("gt-deadline", gt_engine_deadline_main, engine, error);
+  pthread_sigmask (SIG_SETMASK, &before, NULL);
+  return engine->deadline != NULL;
+}
+
+GtEngine *
+gt_engine_new (const GtEngineOptions *options, GError **error)
+{
+  GtEngineOptions full = *options;
+  if (!gt_engine_options_check (&full, error))
+    return NULL;
+  GtEngine *engine = g_new0 (GtEngine, 1);
+  engine->options = full;
+  engine->options.argv = (const char *const *) g_strdupv ((char **) full.argv);
+  engine->options.env = (const char *const *) (full.env != NULL ? g_strdupv ((char **) full.env)
+                                                                : g_get_environ ());
+  engine->options.temp_root = g_strdup (full.temp_root != NULL ? full.temp_root : g_get_tmp_dir ());
+  engine->epoll_fd = engine->timer_fd = engine->wake_fd = -1;
+  engine->armed = GT_NEVER;
+  engine->errands = g_async_queue_new ();
+  engine->parted = g_ptr_array_new ();
+  engine->pids = g_array_new (FALSE, FALSE, sizeof (pid_t));
+  g_mutex_init (&engine->lock);
+  g_cond_init (&engine->changed);
+  g_queue_init (&engine->inbox);
+  if (open_descriptors (engine, error) && start_threads (engine, error))
+    return engine;
+  if (engine->helper != NULL) {
+    gt_engine_errand (engine, GT_ERRAND_QUIT, NULL);
+    g_thread_join (engine->helper);
+  }
+  engine_release (engine);
+  return NULL;
+}
+
+void
+gt_engine_free (GtEngine *engine)
+{
+  if (engine == NULL)
+    return;
+  g_mutex_lock (&engine->lock);
+  engine->stopping = TRUE;
+  g_mutex_unlock (&engine->lock);
+  gt_engine_order (engine, &(GtOrder){ .kind = GT_ORDER_STOP });
+  g_thread_join (engine->deadline);
+  gt_engine_errand (engine, GT_ERRAND_QUIT, NULL);
+  g_thread_join (engine->helper);
+  engine_release (engine);
+}
+
+/* Only the first of several needs to wake it: it takes all that is there. */
+static void
+push_locked (GtEngine *engine, const GtOrder *order, gboolean *wake)
+{
+  *wake = engine->inbox.length == 0;
+  g_queue_push_tail (&engine->inbox, g_memdup2 (order, sizeof *order));
+}
+
+static void
+wake_up (GtEngine *engine)
+{
+  const guint64 one = 1;
+  (void) !write (engine->wake_fd, &one, sizeof one);
+}
+
+void
+gt_engine_order (GtEngine *engine, const GtOrder *order)
+{
+  gboolean wake;
+  g_mutex_lock (&engine->lock);
+  push_locked (engine, order, &wake);
+  g_mutex_unlock (&engine->lock);
+  if (wake)
+    wake_up (engine);
+}
+
+guint64
+gt_engine_submit (GtEngine *engine, const GtJobSpec *spec, GError **error)
+{
+  g_return_val_if_fail (spec->kind != NULL && spec->done != NULL, 0);
+  GtOrder order = { .kind = GT_ORDER_SUBMIT };
+  gboolean wake = FALSE;
+  order.job = gt_job_new (0, spec, gt_instant_now (), engine->options.answer_bytes);
+  g_mutex_lock (&engine->lock);
+  gboolean stopping = engine->stopping;
+  guint64 id = 0;
+  if (!stopping) {
+    id = order.job->id = order.job->result->job = ++engine->next_id;
+    push_locked (engine, &order, &wake);
+  }
+  g_mutex_unlock (&engine->lock);
+  if (wake)
+    wake_up (engine);
+  if (!stopping)
+    return id;
+  gt_job_free (order.job);
+  g_set_error_literal (error, GT_DEADLINE_ERROR, GT_DEADLINE_ERROR_STOPPED,
+                       "the engine is being stopped: it takes no job any more");
+  return 0;
+}
+
+void
+gt_engine_cancel (GtEngine *engine, guint64 job)
+{
+  gt_engine_order (engine, &(GtOrder){ .kind = GT_ORDER_CANCEL, .id = job });
+}
+
+typedef struct {
+  GMutex lock;
+  GCond arrived;
+  GtJobResult *result;
+} Waiter;
+
+static void
+on_arrived (GtJobResult *result, gpointer data)
+{
+  Waiter *waiter = data;
+  g_mutex_lock (&waiter->lock);
+  waiter->result = result;
+  g_cond_signal (&waiter->arrived);
+  g_mutex_unlock (&waiter->lock);
+}
+
+GtJobResult *
+gt_engine_run (GtEngine *engine, const GtJobSpec *spec, GError **error)
+{
+  Waiter waiter = { .result = NULL };
+  GtJobSpec own = *spec;
+  own.done = on_arrived;
+  own.data = &waiter;
+  g_mutex_init (&waiter.lock);
+  g_cond_init (&waiter.arrived);
+  if (gt_engine_submit (engine, &own, error) != 0) {
+    g_mutex_lock (&waiter.lock);
+    while (waiter.result == NULL)
+      g_cond_wait (&waiter.arrived, &waiter.lock);
+    g_mutex_unlock (&waiter.lock);
+  }
+  g_mutex_clear (&waiter.lock);
+  g_cond_clear (&waiter.arrived);
+  return waiter.result;
+}
+
+gboolean
+gt_engine_wait_warm (GtEngine *engine, guint executors, GtInstant until, GError **error)
+{
+  guint wanted = executors > 0 ? executors : engine->options.slots + engine->options.spares;
+  gboolean in_time = TRUE;
+  g_mutex_lock (&engine->lock);
+  engine->n_watchers++;
+  while (engine->stats.idle < wanted && engine->hopeless == NULL && in_time)
+    /* GLib's condition waits on CLOCK_MONOTONIC, in microseconds. */
+    in_time = until.ns == GT_NEVER.ns
+                  ? (g_cond_wait (&engine->changed, &engine->lock), TRUE)
+                  : g_cond_wait_until (&engine->changed, &engine->lock, until.ns / 1000);
+  engine->n_watchers--;
+  gboolean warm = engine->stats.idle >= wanted;
+  if (!warm && engine->hopeless != NULL)
+    g_set_error (error, GT_OS_ERROR, GT_OS_ERROR_SYSTEM, "executors cannot be started: %s",
+                 engine->hopeless);
+  else if (!warm)
+    g_set_error (error, GT_OS_ERROR, GT_OS_ERROR_TIMEOUT, "%u of %u executors are warm",
+                 (guint) engine->stats.idle, wanted);
+  g_mutex_unlock (&engine->lock);
+  return warm;
+}
+
+GtEngineStats
+gt_engine_stats (GtEngine *engine)
+{
+  g_mutex_lock (&engine->lock);
+  GtEngineStats stats = engine->stats;
+  g_mutex_unlock (&engine->lock);
+  return stats;
+}
+
+GArray *
+gt_engine_pids (GtEngine *engine)
+{
+  g_mutex_lock (&engine->lock);
+  GArray *pids = g_array_copy (engine->pids);
+  g_mutex_unlock (&engine->lock);
+  return pids;
+}

@@ -14,6 +14,8 @@ typedef enum {
   OUTSIDE = 1 << 2,  /* its effect lasts even from a database in memory */
   TRANSACT = 1 << 3, /* BEGIN, COMMIT, ROLLBACK */
   EXPLAINS = 1 << 4,
+  UNCLEAR = 1 << 5, /* may write or not: nobody says */
+  PASSING = 1 << 6, /* nothing of it lasts */
 } Treatment;
 
 /* DuckDB's statement type, treatment. Types that are not listed write into the database. */
@@ -21,22 +23,23 @@ typedef enum {
   X (SELECT, QUERY)                                                                                \
   X (RELATION, QUERY)                                                                              \
   X (LOGICAL_PLAN, QUERY)                                                                          \
-  X (EXPLAIN, EXPLAINS)                                                                            \
+  X (EXPLAIN, EXPLAINS | UNCLEAR)                                                                  \
   X (TRANSACTION, TRANSACT)                                                                        \
   X (COPY, OUTSIDE)                                                                                \
   X (EXPORT, OUTSIDE)                                                                              \
   X (ATTACH, OUTSIDE | SETTING)                                                                    \
-  X (DETACH, SETTING)                                                                              \
+  X (DETACH, SETTING | PASSING)                                                                    \
   X (COPY_DATABASE, OUTSIDE)                                                                       \
   X (EXTENSION, OUTSIDE | SETTING)                                                                 \
   X (UPDATE_EXTENSIONS, OUTSIDE | SETTING)                                                         \
-  X (LOAD, SETTING)                                                                                \
-  X (CALL, OUTSIDE | SETTING)                                                                      \
-  X (EXECUTE, OUTSIDE | SETTING)                                                                   \
-  X (SET, SETTING)                                                                                 \
-  X (VARIABLE_SET, SETTING)                                                                        \
+  X (LOAD, SETTING | PASSING)                                                                      \
+  X (CALL, OUTSIDE | SETTING | UNCLEAR)                                                            \
+  X (EXECUTE, OUTSIDE | SETTING | UNCLEAR)                                                         \
+  X (PREPARE, PASSING)                                                                             \
+  X (SET, SETTING | PASSING)                                                                       \
+  X (VARIABLE_SET, SETTING | PASSING)                                                              \
   X (PRAGMA, SETTING)                                                                              \
-  X (MULTI, OUTSIDE | SETTING)
+  X (MULTI, OUTSIDE | SETTING | UNCLEAR)
 
 static int
 treatment_of (duckdb_statement_type type)
@@ -118,7 +121,13 @@ prepare (Runner *self, duckdb_prepared_statement *statement, int *treatment)
   if (good && sql == NULL) /* a COPY that is left as it is */
     return TRUE;
   duckdb_destroy_prepare (statement);
-  return good && prepare_text (self, sql, statement);
+  if (!good || prepare_text (self, sql, statement))
+    return good;
+  if (strstr (self->failure->message, "Copy Function with name") != NULL && to_file)
+    gt_failure_set (self->failure, GT_WIRE_CLASS_UNSUPPORTED,
+                    "this DuckDB cannot write \"%s\"; ask for another output",
+                    gt_output_name (run->job->output));
+  return FALSE;
 }
 
 /* Runs until only the commit is left. FALSE: failed, or interrupted. */
@@ -142,12 +151,15 @@ execute_tasks (Runner *self, duckdb_pending_result pending)
 /* A commit that fails is rolled back, unless the database itself is in trouble: then nobody knows.
  */
 static GtCommit
-commit_outcome (Runner *self, gboolean done, gboolean lasts)
+commit_outcome (Runner *self, gboolean done, int treatment)
 {
+  GtSession *session = self->run->session;
+  gboolean lasts = (session->path != NULL || self->attached || (treatment & OUTSIDE) != 0)
+                   && (treatment & PASSING) == 0;
   if (!lasts)
     return GT_COMMIT_NO;
   if (done)
-    return GT_COMMIT_YES;
+    return (treatment & UNCLEAR) != 0 ? GT_COMMIT_MAYBE : GT_COMMIT_YES;
   static const char *const unclear[]
       = { "FATAL Error", "INTERNAL Error", "IO Error", "INTERRUPT Error" };
   for (gsize i = 0; i < G_N_ELEMENTS (unclear); i++)
@@ -166,8 +178,8 @@ finish_pending (Runner *self, duckdb_pending_result pending, duckdb_result *resu
 
 /* What writes: the work can be interrupted, the commit at its end not. */
 static gboolean
-write_statement (Runner *self, duckdb_prepared_statement statement, gboolean commits,
-                 gboolean lasts, duckdb_result *result)
+write_statement (Runner *self, duckdb_prepared_statement statement, gboolean commits, int treatment,
+                 duckdb_result *result)
 {
   duckdb_pending_result pending = NULL;
   if (duckdb_pending_prepared (statement, &pending) != DuckDBSuccess) {
@@ -182,7 +194,7 @@ write_statement (Runner *self, duckdb_prepared_statement statement, gboolean com
     good = interrupted (self); /* destroyed without its commit: rolled back */
   } else if (good) {
     good = finish_pending (self, pending, result);
-    gt_control_commit_end (self->run->control, commit_outcome (self, good, lasts));
+    gt_control_commit_end (self->run->control, commit_outcome (self, good, treatment));
   }
   duckdb_destroy_pending (&pending);
   return good;
@@ -203,7 +215,7 @@ read_statement (Runner *self, duckdb_prepared_statement statement, duckdb_result
 
 /* BEGIN and ROLLBACK are quick; COMMIT must not be interrupted: all of it is a commit section. */
 static gboolean
-transaction_statement (Runner *self, duckdb_prepared_statement statement, gboolean lasts,
+transaction_statement (Runner *self, duckdb_prepared_statement statement, int treatment,
                        duckdb_result *result)
 {
   const char *text = text_of (self);
@@ -213,9 +225,9 @@ transaction_statement (Runner *self, duckdb_prepared_statement statement, gboole
   gboolean good = duckdb_execute_prepared (statement, result) == DuckDBSuccess
                   || gt_failure_from_duckdb (self->failure, duckdb_result_error (result));
   gboolean may_commit = verb == GT_VERB_COMMIT || verb == GT_VERB_OTHER;
-  GtCommit outcome = may_commit ? commit_outcome (self, good, lasts) : GT_COMMIT_NO;
-  if (verb == GT_VERB_OTHER && outcome == GT_COMMIT_YES)
-    outcome = GT_COMMIT_MAYBE;
+  if (verb == GT_VERB_OTHER)
+    treatment |= UNCLEAR;
+  GtCommit outcome = may_commit ? commit_outcome (self, good, treatment) : GT_COMMIT_NO;
   gt_control_commit_end (self->run->control, outcome);
   if (good)
     self->in_transaction = verb == GT_VERB_BEGIN;
@@ -233,7 +245,6 @@ static gboolean
 execute (Runner *self, duckdb_prepared_statement statement, int treatment, duckdb_result *result)
 {
   GtSession *session = self->run->session;
-  gboolean lasts = session->path != NULL || self->attached || (treatment & OUTSIDE) != 0;
   gboolean reads = (treatment & QUERY) != 0 && !gt_copy_is_active (&self->copy);
   if ((treatment & EXPLAINS) != 0)
     reads = !explain_writes (self);
@@ -243,11 +254,11 @@ execute (Runner *self, duckdb_prepared_statement statement, int treatment, duckd
   if (reads)
     return read_statement (self, statement, result);
   if ((treatment & TRANSACT) != 0)
-    return transaction_statement (self, statement, lasts, result);
+    return transaction_statement (self, statement, treatment, result);
   if (gt_copy_is_memory (&self->copy))
-    return write_statement (self, statement, FALSE, FALSE, result);
+    return write_statement (self, statement, FALSE, treatment, result);
   gboolean commits = !self->in_transaction || gt_copy_is_active (&self->copy);
-  return write_statement (self, statement, commits, lasts, result);
+  return write_statement (self, statement, commits, treatment, result);
 }
 
 static gboolean

@@ -2,7 +2,6 @@
 #include "deadline/engine_private.h"
 
 #include <errno.h>
-#include <linux/sched/types.h>
 #include <sched.h>
 #include <sys/epoll.h>
 #include <sys/syscall.h>
@@ -12,6 +11,16 @@
 #define SLICE_NS 100000 /* on a full machine: late by 0.1 ms instead of by a tick of 4 ms */
 #define EVENTS   64
 
+/* sched_setattr(2)'s first version. glibc 2.36 does not have it, and the kernel's own header
+ * collides with glibc's <sched.h>. */
+typedef struct {
+  guint32 size, policy;
+  guint64 flags;
+  gint32 nice;
+  guint32 priority;
+  guint64 runtime, deadline, period;
+} SchedAttr;
+
 /* EEVDF takes the slice from sched_runtime of an ordinary thread, without any privilege. A kernel
  * that does not know it ignores it: nothing is promised by it. */
 static void
@@ -19,8 +28,8 @@ ask_for_short_slice (const GtEngine *engine)
 {
   if (engine->options.slice_ns < 0)
     return;
-  struct sched_attr attr = { .size = sizeof attr, .sched_policy = SCHED_OTHER };
-  attr.sched_runtime = engine->options.slice_ns > 0 ? (guint64) engine->options.slice_ns : SLICE_NS;
+  SchedAttr attr = { .size = sizeof attr, .policy = SCHED_OTHER };
+  attr.runtime = engine->options.slice_ns > 0 ? (guint64) engine->options.slice_ns : SLICE_NS;
   (void) syscall (SYS_sched_setattr, 0, &attr, 0);
 }
 

@@ -19,6 +19,9 @@
  * late by at most this; above it the hand-over costs less than a hundredth of the job. */
 #define TAKE_OVER_NSEC GT_NSEC_PER_MSEC
 
+/* Frames up to here wait for the next one. */
+#define QUEUE_BYTES (16 * 1024)
+
 typedef enum { READER_MAIN, READER_CONTROL } Reader;
 
 struct _GtControl {
@@ -36,6 +39,7 @@ struct _GtControl {
   gint lost; /* atomic */
 
   pthread_mutex_t writing; /* one frame at a time; never taken with `lock` held */
+  GByteArray *queued;
 
   pthread_mutex_t lock; /* all below */
   pthread_cond_t returned;
@@ -48,6 +52,9 @@ struct _GtControl {
   GtCommit committed;
   GtInterruptFunc func;
   gpointer func_data;
+  GtProgressFunc progress;
+  gpointer progress_data;
+  GtInstant progress_at;
 };
 
 void
@@ -137,15 +144,38 @@ gt_control_send (GtControl *self, const GtFrame *frame, GError **error)
   guint8 header[GT_WIRE_HEADER_BYTES];
   if (!gt_wire_encode_header (frame, header, error))
     return FALSE;
+  pthread_mutex_lock (&self->writing);
   struct iovec parts[] = {
+    { self->queued->data, self->queued->len },
     { header, sizeof header },
     { (void *) frame->head, frame->head_bytes },
     { (void *) frame->body, frame->body_bytes },
   };
-  pthread_mutex_lock (&self->writing);
-  gboolean sent = send_all (self->socket, parts, G_N_ELEMENTS (parts), frame->fd, error);
+  /* The descriptor's frame begins a write of its own: it goes with the first byte. */
+  gboolean sent = TRUE;
+  if (frame->fd >= 0 && parts[0].iov_len > 0)
+    sent = send_all (self->socket, parts, 1, -1, error);
+  sent = sent && send_all (self->socket, parts, G_N_ELEMENTS (parts), frame->fd, error);
+  g_byte_array_set_size (self->queued, 0);
   pthread_mutex_unlock (&self->writing);
   return sent;
+}
+
+gboolean
+gt_control_queue (GtControl *self, const GtFrame *frame, GError **error)
+{
+  if (frame->head_bytes + frame->body_bytes > QUEUE_BYTES)
+    return gt_control_send (self, frame, error);
+  pthread_mutex_lock (&self->writing);
+  gboolean good = gt_wire_encode (frame, self->queued, error);
+  gboolean full = self->queued->len > QUEUE_BYTES;
+  struct iovec part = { self->queued->data, self->queued->len };
+  if (good && full) {
+    good = send_all (self->socket, &part, 1, -1, error);
+    g_byte_array_set_size (self->queued, 0);
+  }
+  pthread_mutex_unlock (&self->writing);
+  return good;
 }
 
 /* 1: something came, 0: nothing now, -1: the end (lose was called). */
@@ -193,6 +223,15 @@ call (GtControl *self)
   self->func (self->func_data);
 }
 
+/* Takes `head`. A lost socket is noticed by who reads. */
+static void
+send_head (GtControl *self, GtWireType type, guint64 job, char *head)
+{
+  GtFrame frame = { .type = type, .job = job, .head = head, .head_bytes = strlen (head), .fd = -1 };
+  (void) gt_control_send (self, &frame, NULL);
+  free (head);
+}
+
 /* An interrupt: takes effect only on the job it names, before anything is said about it. */
 static void
 interrupt (GtControl *self, const GtFrame *frame)
@@ -209,12 +248,7 @@ interrupt (GtControl *self, const GtFrame *frame)
   }
   pthread_mutex_unlock (&self->lock);
   GtAck ack = { .state = (char *) state, .seen_ns = now.ns };
-  char *head = gt_ack_text (&ack);
-  GtFrame answer = {
-    .type = GT_WIRE_ACK, .job = frame->job, .head = head, .head_bytes = strlen (head), .fd = -1
-  };
-  (void) gt_control_send (self, &answer, NULL); /* a lost socket is seen by who reads */
-  free (head);
+  send_head (self, GT_WIRE_ACK, frame->job, gt_ack_text (&ack));
 }
 
 /* The next frame that is no interrupt. FALSE: none is here yet, or the socket is lost. */
@@ -311,9 +345,9 @@ drain (int fd)
   while (got < 0 && errno == EINTR);
 }
 
-/* Who reads from now on, and whether the interrupt is to be repeated. FALSE: quit. */
+/* Who reads from now on, and how long to sleep. FALSE: quit. */
 static gboolean
-take_turns (GtControl *self, gboolean timer, gboolean *reading, gboolean *repeating)
+take_turns (GtControl *self, gboolean timer, gboolean *reading, int *sleep_ms)
 {
   pthread_mutex_lock (&self->lock);
   if (timer && self->job != GT_WIRE_NO_JOB && !self->give_back)
@@ -323,13 +357,38 @@ take_turns (GtControl *self, gboolean timer, gboolean *reading, gboolean *repeat
     self->give_back = FALSE;
     pthread_cond_signal (&self->returned);
   }
+  gboolean mine = self->reader == READER_CONTROL && self->func != NULL;
   *reading = self->reader == READER_CONTROL && !is_lost (self);
-  *repeating = self->interrupted && self->func != NULL && !self->committing;
+  *sleep_ms = -1;
+  if (self->interrupted && self->func != NULL && !self->committing)
+    *sleep_ms = GT_CONTROL_REPEAT_MS;
+  else if (mine && self->progress != NULL)
+    *sleep_ms = gt_instant_poll_ms (self->progress_at);
   gboolean stay = !self->quit;
   pthread_mutex_unlock (&self->lock);
   return stay;
 }
 
+/* The function runs under the lock, so that what it uses cannot go; the frame is sent without. */
+static void
+report (GtControl *self)
+{
+  GtProgress progress = { 0 };
+  gboolean tell = FALSE;
+  pthread_mutex_lock (&self->lock);
+  GtInstant now = gt_instant_now ();
+  guint64 job = self->job;
+  if (self->progress != NULL && self->func != NULL && self->reader == READER_CONTROL
+      && gt_instant_until (now, self->progress_at) == 0) {
+    self->progress_at = gt_instant_add (now, GT_CONTROL_PROGRESS_MS * GT_NSEC_PER_MSEC);
+    tell = self->progress (self->progress_data, &progress);
+  }
+  pthread_mutex_unlock (&self->lock);
+  if (tell)
+    send_head (self, GT_WIRE_PROGRESS, job, gt_progress_text (&progress));
+}
+
+/* Time passed: the interrupt again, the progress when it is due. */
 static void
 repeat (GtControl *self)
 {
@@ -342,14 +401,15 @@ static void *
 control_thread (void *data)
 {
   GtControl *self = data;
-  gboolean timer = FALSE, reading = FALSE, repeating = FALSE;
-  while (take_turns (self, timer, &reading, &repeating)) {
+  gboolean timer = FALSE, reading = FALSE;
+  int sleep_ms = -1;
+  while (take_turns (self, timer, &reading, &sleep_ms)) {
     struct pollfd fds[] = {
       { .fd = self->timer, .events = POLLIN },
       { .fd = self->wake, .events = POLLIN },
       { .fd = reading ? self->socket : -1, .events = POLLIN },
     };
-    int ready = poll (fds, G_N_ELEMENTS (fds), repeating ? GT_CONTROL_REPEAT_MS : -1);
+    int ready = poll (fds, G_N_ELEMENTS (fds), sleep_ms);
     timer = ready > 0 && fds[0].revents != 0;
     if (timer)
       drain (self->timer);
@@ -359,6 +419,7 @@ control_thread (void *data)
       read_while_running (self);
     if (ready == 0)
       repeat (self);
+    report (self);
   }
   return NULL;
 }
@@ -387,6 +448,7 @@ gt_control_new (int fd, gboolean able, GtLostFunc lost, gpointer data, GError **
   self->lost_func = lost;
   self->lost_data = data;
   self->decoder = gt_wire_decoder_new (GT_WIRE_FROM_ENGINE);
+  self->queued = g_byte_array_new ();
   self->timer = timerfd_create (CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
   self->wake = eventfd (0, EFD_CLOEXEC | EFD_NONBLOCK);
   int failed = self->timer < 0 || self->wake < 0 ? errno : start_thread (self);
@@ -419,6 +481,7 @@ gt_control_free (GtControl *self)
     pthread_join (self->thread, NULL);
   }
   gt_wire_decoder_free (self->decoder);
+  g_byte_array_unref (self->queued);
   (void) close (self->socket);
   if (self->timer >= 0)
     (void) close (self->timer);
@@ -448,6 +511,16 @@ gt_control_disarm (GtControl *self)
 {
   pthread_mutex_lock (&self->lock);
   self->func = NULL;
+  pthread_mutex_unlock (&self->lock);
+}
+
+void
+gt_control_report (GtControl *self, GtProgressFunc func, gpointer data)
+{
+  pthread_mutex_lock (&self->lock);
+  self->progress = func;
+  self->progress_data = data;
+  self->progress_at = gt_instant_add (gt_instant_now (), GT_CONTROL_PROGRESS_MS * GT_NSEC_PER_MSEC);
   pthread_mutex_unlock (&self->lock);
 }
 
@@ -510,6 +583,7 @@ gt_control_finish (GtControl *self, GtEnd *facts)
   pthread_mutex_lock (&self->lock);
   take_back (self);
   self->func = NULL;
+  self->progress = NULL;
   self->job = GT_WIRE_NO_JOB;
   facts->started_ns = self->started.ns;
   facts->ended_ns = gt_instant_now ().ns;

@@ -49,6 +49,19 @@ gboolean gt_control_wait (GtControl *self, GtRequest *out);
  * read. FALSE only for a frame that is none and for a socket that is lost. */
 gboolean gt_control_send (GtControl *self, const GtFrame *frame, GError **error);
 
+/* The same, but it may wait in memory for the next frame that is sent: an answer of several small
+ * frames is one write and wakes the engine once. For frames without a descriptor. */
+gboolean gt_control_queue (GtControl *self, const GtFrame *frame, GError **error);
+
+/* Fills `out`, called about every `GT_CONTROL_PROGRESS_MS` while a function is armed; FALSE:
+ * nothing to tell. The same rules as for GtInterruptFunc. */
+typedef gboolean (*GtProgressFunc) (gpointer data, GtProgress *out);
+
+#define GT_CONTROL_PROGRESS_MS 100
+
+/* Of the job that runs; NULL: none. Ends with the job. */
+void gt_control_report (GtControl *self, GtProgressFunc func, gpointer data);
+
 /* The function that stops what the main thread is about to begin. An interrupt that has come
  * already is delivered at once. After _disarm it runs no more, and a call in progress has ended. */
 void gt_control_arm (GtControl *self, GtInterruptFunc func, gpointer data);

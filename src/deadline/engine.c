@@ -25,7 +25,6 @@ engine_release (GtEngine *engine)
   close_fd (&engine->epoll_fd);
   close_fd (&engine->timer_fd);
   close_fd (&engine->wake_fd);
-  g_clear_pointer (&engine->errands, g_async_queue_unref);
   g_clear_pointer (&engine->parted, g_ptr_array_unref);
   g_clear_pointer (&engine->pids, g_array_unref);
   g_strfreev ((char **) engine->options.argv);
@@ -33,8 +32,10 @@ engine_release (GtEngine *engine)
   g_free ((char *) engine->options.temp_root);
   g_queue_clear_full (&engine->inbox, g_free); /* late cancels */
   g_free (engine->hopeless);
-  g_mutex_clear (&engine->lock);
-  g_cond_clear (&engine->changed);
+  pthread_mutex_destroy (&engine->lock);
+  pthread_cond_destroy (&engine->changed);
+  pthread_mutex_destroy (&engine->errand_lock);
+  pthread_cond_destroy (&engine->errand_came);
   g_free (engine);
 }
 
@@ -69,6 +70,21 @@ start_threads (GtEngine *engine, GError **error)
   return engine->deadline != NULL;
 }
 
+static void
+init_locks (GtEngine *engine)
+{
+  pthread_condattr_t monotonic;
+  pthread_condattr_init (&monotonic);
+  pthread_condattr_setclock (&monotonic, CLOCK_MONOTONIC);
+  pthread_mutex_init (&engine->lock, NULL);
+  pthread_cond_init (&engine->changed, &monotonic);
+  pthread_mutex_init (&engine->errand_lock, NULL);
+  pthread_cond_init (&engine->errand_came, NULL);
+  pthread_condattr_destroy (&monotonic);
+  g_queue_init (&engine->inbox);
+  g_queue_init (&engine->errands);
+}
+
 GtEngine *
 gt_engine_new (const GtEngineOptions *options, GError **error)
 {
@@ -83,12 +99,9 @@ gt_engine_new (const GtEngineOptions *options, GError **error)
   engine->options.temp_root = g_strdup (full.temp_root != NULL ? full.temp_root : g_get_tmp_dir ());
   engine->epoll_fd = engine->timer_fd = engine->wake_fd = -1;
   engine->armed = GT_NEVER;
-  engine->errands = g_async_queue_new ();
   engine->parted = g_ptr_array_new ();
   engine->pids = g_array_new (FALSE, FALSE, sizeof (pid_t));
-  g_mutex_init (&engine->lock);
-  g_cond_init (&engine->changed);
-  g_queue_init (&engine->inbox);
+  init_locks (engine);
   if (open_descriptors (engine, error) && start_threads (engine, error))
     return engine;
   if (engine->helper != NULL) {
@@ -104,9 +117,9 @@ gt_engine_free (GtEngine *engine)
 {
   if (engine == NULL)
     return;
-  g_mutex_lock (&engine->lock);
+  pthread_mutex_lock (&engine->lock);
   engine->stopping = TRUE;
-  g_mutex_unlock (&engine->lock);
+  pthread_mutex_unlock (&engine->lock);
   gt_engine_order (engine, &(GtOrder){ .kind = GT_ORDER_STOP });
   g_thread_join (engine->deadline);
   gt_engine_errand (engine, GT_ERRAND_QUIT, NULL);
@@ -133,9 +146,9 @@ void
 gt_engine_order (GtEngine *engine, const GtOrder *order)
 {
   gboolean wake;
-  g_mutex_lock (&engine->lock);
+  pthread_mutex_lock (&engine->lock);
   push_locked (engine, order, &wake);
-  g_mutex_unlock (&engine->lock);
+  pthread_mutex_unlock (&engine->lock);
   if (wake)
     wake_up (engine);
 }
@@ -147,14 +160,14 @@ gt_engine_submit (GtEngine *engine, const GtJobSpec *spec, GError **error)
   GtOrder order = { .kind = GT_ORDER_SUBMIT };
   gboolean wake = FALSE;
   order.job = gt_job_new (0, spec, gt_instant_now (), engine->options.answer_bytes);
-  g_mutex_lock (&engine->lock);
+  pthread_mutex_lock (&engine->lock);
   gboolean stopping = engine->stopping;
   guint64 id = 0;
   if (!stopping) {
     id = order.job->id = order.job->result->job = ++engine->next_id;
     push_locked (engine, &order, &wake);
   }
-  g_mutex_unlock (&engine->lock);
+  pthread_mutex_unlock (&engine->lock);
   if (wake)
     wake_up (engine);
   if (!stopping)
@@ -172,8 +185,8 @@ gt_engine_cancel (GtEngine *engine, guint64 job)
 }
 
 typedef struct {
-  GMutex lock;
-  GCond arrived;
+  pthread_mutex_t lock;
+  pthread_cond_t arrived;
   GtJobResult *result;
 } Waiter;
 
@@ -181,10 +194,10 @@ static void
 on_arrived (GtJobResult *result, gpointer data)
 {
   Waiter *waiter = data;
-  g_mutex_lock (&waiter->lock);
+  pthread_mutex_lock (&waiter->lock);
   waiter->result = result;
-  g_cond_signal (&waiter->arrived);
-  g_mutex_unlock (&waiter->lock);
+  pthread_cond_signal (&waiter->arrived);
+  pthread_mutex_unlock (&waiter->lock);
 }
 
 GtJobResult *
@@ -194,16 +207,16 @@ gt_engine_run (GtEngine *engine, const GtJobSpec *spec, GError **error)
   GtJobSpec own = *spec;
   own.done = on_arrived;
   own.data = &waiter;
-  g_mutex_init (&waiter.lock);
-  g_cond_init (&waiter.arrived);
+  pthread_mutex_init (&waiter.lock, NULL);
+  pthread_cond_init (&waiter.arrived, NULL);
   if (gt_engine_submit (engine, &own, error) != 0) {
-    g_mutex_lock (&waiter.lock);
+    pthread_mutex_lock (&waiter.lock);
     while (waiter.result == NULL)
-      g_cond_wait (&waiter.arrived, &waiter.lock);
-    g_mutex_unlock (&waiter.lock);
+      pthread_cond_wait (&waiter.arrived, &waiter.lock);
+    pthread_mutex_unlock (&waiter.lock);
   }
-  g_mutex_clear (&waiter.lock);
-  g_cond_clear (&waiter.arrived);
+  pthread_mutex_destroy (&waiter.lock);
+  pthread_cond_destroy (&waiter.arrived);
   return waiter.result;
 }
 
@@ -211,14 +224,14 @@ gboolean
 gt_engine_wait_warm (GtEngine *engine, guint executors, GtInstant until, GError **error)
 {
   guint wanted = executors > 0 ? executors : engine->options.slots + engine->options.spares;
-  gboolean in_time = TRUE;
-  g_mutex_lock (&engine->lock);
+  const struct timespec at = { until.ns / GT_NSEC_PER_SEC, until.ns % GT_NSEC_PER_SEC };
+  int waited = 0;
+  pthread_mutex_lock (&engine->lock);
   engine->n_watchers++;
-  while (engine->stats.idle < wanted && engine->hopeless == NULL && in_time)
-    /* GLib's condition waits on CLOCK_MONOTONIC, in microseconds. */
-    in_time = until.ns == GT_NEVER.ns
-                  ? (g_cond_wait (&engine->changed, &engine->lock), TRUE)
-                  : g_cond_wait_until (&engine->changed, &engine->lock, until.ns / 1000);
+  while (engine->stats.idle < wanted && engine->hopeless == NULL && waited == 0)
+    waited = until.ns == GT_NEVER.ns
+                 ? pthread_cond_wait (&engine->changed, &engine->lock)
+                 : pthread_cond_timedwait (&engine->changed, &engine->lock, &at);
   engine->n_watchers--;
   gboolean warm = engine->stats.idle >= wanted;
   if (!warm && engine->hopeless != NULL)
@@ -227,24 +240,24 @@ gt_engine_wait_warm (GtEngine *engine, guint executors, GtInstant until, GError 
   else if (!warm)
     g_set_error (error, GT_OS_ERROR, GT_OS_ERROR_TIMEOUT, "%u of %u executors are warm",
                  (guint) engine->stats.idle, wanted);
-  g_mutex_unlock (&engine->lock);
+  pthread_mutex_unlock (&engine->lock);
   return warm;
 }
 
 GtEngineStats
 gt_engine_stats (GtEngine *engine)
 {
-  g_mutex_lock (&engine->lock);
+  pthread_mutex_lock (&engine->lock);
   GtEngineStats stats = engine->stats;
-  g_mutex_unlock (&engine->lock);
+  pthread_mutex_unlock (&engine->lock);
   return stats;
 }
 
 GArray *
 gt_engine_pids (GtEngine *engine)
 {
-  g_mutex_lock (&engine->lock);
+  pthread_mutex_lock (&engine->lock);
   GArray *pids = g_array_copy (engine->pids);
-  g_mutex_unlock (&engine->lock);
+  pthread_mutex_unlock (&engine->lock);
   return pids;
 }

@@ -21,7 +21,21 @@ gt_engine_errand (GtEngine *engine, int kind, GtLink *link)
   GtErrand *errand = g_new0 (GtErrand, 1);
   errand->kind = kind;
   errand->link = link;
-  g_async_queue_push (engine->errands, errand);
+  pthread_mutex_lock (&engine->errand_lock);
+  g_queue_push_tail (&engine->errands, errand);
+  pthread_cond_signal (&engine->errand_came);
+  pthread_mutex_unlock (&engine->errand_lock);
+}
+
+static GtErrand *
+next_errand (GtEngine *engine)
+{
+  pthread_mutex_lock (&engine->errand_lock);
+  while (engine->errands.length == 0)
+    pthread_cond_wait (&engine->errand_came, &engine->errand_lock);
+  GtErrand *errand = g_queue_pop_head (&engine->errands);
+  pthread_mutex_unlock (&engine->errand_lock);
+  return errand;
 }
 
 void
@@ -121,7 +135,7 @@ gt_engine_helper_main (gpointer data)
   GtEngine *engine = data;
   gt_engine_sweep (engine->options.temp_root);
   for (gboolean quit = FALSE; !quit;) {
-    GtErrand *errand = g_async_queue_pop (engine->errands);
+    GtErrand *errand = next_errand (engine);
     switch (errand->kind) {
     case GT_ERRAND_START:
       start (errand->link);

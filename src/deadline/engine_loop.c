@@ -38,10 +38,10 @@ take_orders (GtEngine *engine)
 {
   guint64 ignored;
   (void) !read (engine->wake_fd, &ignored, sizeof ignored);
-  g_mutex_lock (&engine->lock);
+  pthread_mutex_lock (&engine->lock);
   GQueue orders = engine->inbox;
   g_queue_init (&engine->inbox);
-  g_mutex_unlock (&engine->lock);
+  pthread_mutex_unlock (&engine->lock);
   for (GtOrder *order; (order = g_queue_pop_head (&orders)) != NULL; g_free (order))
     switch (order->kind) {
     case GT_ORDER_SUBMIT:
@@ -125,7 +125,7 @@ publish (GtEngine *engine)
 {
   GtEngineStats stats = gt_pool_stats (engine->pool);
   gboolean hopeless = gt_pool_hopeless (engine->pool);
-  g_mutex_lock (&engine->lock);
+  pthread_mutex_lock (&engine->lock);
   engine->stats = stats;
   if (hopeless != (engine->hopeless != NULL)) {
     g_free (engine->hopeless);
@@ -133,8 +133,8 @@ publish (GtEngine *engine)
   }
   list_pids (engine);
   if (engine->n_watchers > 0)
-    g_cond_broadcast (&engine->changed);
-  g_mutex_unlock (&engine->lock);
+    pthread_cond_broadcast (&engine->changed);
+  pthread_mutex_unlock (&engine->lock);
 }
 
 static void

@@ -5,6 +5,8 @@
 
 #include "executor/wire.h"
 
+#include <pthread.h>
+
 /* One executor that is there, was, or is being started: slot->io. The deadline thread's, but for
  * the time between handing it to the helper and getting it back. */
 typedef struct {
@@ -45,7 +47,11 @@ struct _GtEngine {
   GtEngineOptions options; /* its strings are the engine's copies; constant */
   GThread *deadline, *helper;
   int epoll_fd, timer_fd, wake_fd;
-  GAsyncQueue *errands; /* to the helper: GtErrand */
+
+  /* Errands to the helper. POSIX locks, not GLib's: ThreadSanitizer sees through them. */
+  pthread_mutex_t errand_lock;
+  pthread_cond_t errand_came;
+  GQueue errands; /* of GtErrand */
 
   /* The deadline thread's. */
   GtPool *pool;
@@ -54,12 +60,12 @@ struct _GtEngine {
 
   /* Under the lock. Held for a few instructions only, so that the deadline thread never waits for
    * one that sleeps with it. */
-  GMutex lock;
+  pthread_mutex_t lock;
   GQueue inbox; /* of GtOrder */
   guint64 next_id;
   gboolean stopping;
-  GCond changed;
-  guint n_watchers; /* who wait for `changed` */
+  pthread_cond_t changed; /* on CLOCK_MONOTONIC */
+  guint n_watchers;       /* who wait for `changed` */
   GtEngineStats stats;
   char *hopeless; /* the last failure's text; NULL = starts do not fail */
   GArray *pids;

@@ -354,7 +354,7 @@ client_main (gpointer data)
 {
   const Client *client = data;
   static const char *const kinds[]
-      = { "value 3", "error query", "sleep 1; value", "hang", "obey 50", "exit 1" };
+      = { "value 3", "error query", "sleep 1; value", "hang", "obey 5; value", "exit 1" };
   for (guint i = 0; i < 40; i++) {
     guint kind = (i * 7 + client->number) % 20;
     const char *steps = kinds[kind < G_N_ELEMENTS (kinds) ? kind : 0];
@@ -389,8 +389,11 @@ many_threads_get_one_answer_each (void)
   for (guint i = 0; i < G_N_ELEMENTS (clients); i++)
     g_thread_join (threads[i]);
   wait_for (&t, 160);
-  GtEngineStats stats = gt_engine_stats (engine);
-  g_assert_cmpuint (stats.submitted, ==, 160);
+  for (guint i = 0; i < GT_OUTCOME_COUNT; i++)
+    if (t.outcomes[i] > 0)
+      g_test_message ("%d %s", t.outcomes[i], gt_outcome_info ((GtOutcome) i)->name);
+  g_assert_cmpint (t.outcomes[GT_OUTCOME_VALUE], >, 0);
+  g_assert_cmpuint (gt_engine_stats (engine).submitted, ==, 160);
   finish (engine);
 }
 
@@ -524,6 +527,10 @@ static void
 add_in_domains (const char *name, Case body)
 {
   for (const GtDomain *d = gt_domain_candidates (GT_PURPOSE_CONTAIN); *d != GT_N_DOMAINS; d++) {
+    /* It does not promise to hold what calls setsid; and the orphans of its group come to us. */
+    if (*d == GT_DOMAIN_PGROUP && body != values_errors_and_parts_come_back
+        && body != soft_limits_are_told_apart && body != executors_that_break_are_replaced)
+      continue;
     InDomain *test = g_new (InDomain, 1);
     *test = (InDomain){ body, *d };
     g_autofree char *path = g_strdup_printf ("/engine/%s/%s", gt_domain_name (*d), name);

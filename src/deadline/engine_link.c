@@ -47,8 +47,12 @@ gt_link_free (GtLink *link)
 static void
 close_socket (GtLink *link)
 {
-  if (link->socket >= 0)
-    close (link->socket); /* takes it out of the epoll set: nobody else has it here */
+  if (link->socket >= 0) {
+    /* Closing alone would not do: a child that is just being started has a copy until it executes,
+     * and the set would go on reporting a link that may be freed by then. */
+    epoll_ctl (link->engine->epoll_fd, EPOLL_CTL_DEL, link->socket, NULL);
+    close (link->socket);
+  }
   link->socket = -1;
   g_queue_clear_full (&link->out, (GDestroyNotify) g_bytes_unref);
   g_queue_init (&link->out);
@@ -88,7 +92,7 @@ gt_link_part (GtLink *link)
 {
   link->slot = NULL;
   close_socket (link);
-  if (link->family != NULL && !link->with_helper)
+  if (!link->with_helper && link->family != NULL)
     epoll_ctl (link->engine->epoll_fd, EPOLL_CTL_DEL, gt_family_fd (link->family), NULL);
   /* Events of this round may still name it: it is handed on when they are done. */
   g_ptr_array_add (link->engine->parted, link);

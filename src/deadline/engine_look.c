@@ -215,7 +215,7 @@ void
 gt_link_look (GtLink *link, gboolean whole, GtUsage *usage)
 {
   *usage = (GtUsage) GT_USAGE_UNKNOWN;
-  if (link->family == NULL || link->with_helper)
+  if (link->with_helper || link->family == NULL)
     return;
   pid_t keeper_pid = gt_family_root_pid (link->family);
   pid_t pid = gt_family_command_pid (link->family);
@@ -242,7 +242,7 @@ gt_link_cpu_ns (GtLink *link)
 {
   clockid_t clock;
   struct timespec ts;
-  if (link->family == NULL || link->with_helper
+  if (link->with_helper || link->family == NULL
       || clock_getcpuclockid (gt_family_command_pid (link->family), &clock) != 0
       || clock_gettime (clock, &ts) != 0)
     return -1;
@@ -252,7 +252,7 @@ gt_link_cpu_ns (GtLink *link)
 gint64
 gt_link_resident_bytes (GtLink *link)
 {
-  if (link->family == NULL || link->with_helper)
+  if (link->with_helper || link->family == NULL)
     return -1;
   int executor = folder_of (&link->executor_folder, gt_family_command_pid (link->family));
   return executor >= 0 ? resident_of (executor) : -1;

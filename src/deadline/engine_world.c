@@ -75,7 +75,7 @@ world_second_line (gpointer world, GtSlot *slot, GtInstant at)
 {
   (void) world;
   GtLink *link = slot->io;
-  if (link->family != NULL && !link->with_helper)
+  if (!link->with_helper && link->family != NULL)
     gt_family_set_deadline (link->family, at);
 }
 
@@ -105,7 +105,7 @@ world_domain (gpointer world, GtSlot *slot)
 {
   (void) world;
   const GtLink *link = slot->io;
-  return link->family != NULL && !link->with_helper
+  return !link->with_helper && link->family != NULL
              ? gt_domain_name (gt_family_report (link->family)->domain)
              : NULL;
 }

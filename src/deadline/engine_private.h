@@ -85,8 +85,6 @@ gpointer gt_engine_deadline_main (gpointer engine);
 /* engine_helper.c */
 gpointer gt_engine_helper_main (gpointer engine);
 void gt_engine_errand (GtEngine *engine, int kind, GtLink *link);
-/* Removes the folders of engines that are gone. */
-void gt_engine_sweep (const char *temp_root);
 
 /* engine_link.c: the deadline thread's side of one executor. */
 GtLink *gt_link_new (GtEngine *engine, GtSlot *slot);

@@ -18,7 +18,8 @@ typedef struct _GtEngine GtEngine;
 
 /* Zero: the default in parentheses. Everything is copied. */
 typedef struct {
-  const char *const *argv; /* of the executor; the socket is its descriptor 3 */
+  const char *const *argv; /* of the executor, whose descriptor 3 is the socket; "{temp}" in an
+                              argument stands for its own folder */
   const char *const *env;  /* NULL = ours. GILOTINE_TEMP and TMPDIR are added */
   guint slots;             /* jobs at a time (1) */
   guint spares;            /* warm executors beyond that (1); G_MAXUINT = none */
@@ -33,6 +34,7 @@ typedef struct {
   gint64 cancel_grace_ns;      /* from the interrupt of a cancel to its kill (100 ms) */
   guint max_undead; /* with more executors that do not die new jobs are refused (4 x slots) */
   gint64 slice_ns;  /* EEVDF slice of the deadline thread (100 us); -1 = the system's */
+  gboolean quiet;   /* executors have no standard error; else it is ours */
   gsize
       answer_bytes; /* most bytes of one answer, all its parts, when the job sets none (256 MiB) */
 } GtEngineOptions;
@@ -112,8 +114,11 @@ GtJobResult *gt_engine_run (GtEngine *engine, const GtJobSpec *spec, GError **er
 #define GT_ENGINE_STATS(X)                                                                         \
   X (queued)                                                                                       \
   X (running)                                                                                      \
-  X (idle) X (starting) X (undead) X (submitted) X (completed) X (killed) X (started)              \
-      X (failed_starts) X (recycled) X (dropped_frames)
+  X (idle)                                                                                         \
+  X (starting)                                                                                     \
+  X (undead)                                                                                       \
+  X (submitted)                                                                                    \
+  X (completed) X (killed) X (started) X (failed_starts) X (recycled) X (dropped_frames)
 
 typedef struct {
 #define X(name) guint64 name;

@@ -472,6 +472,22 @@ def test_a_limit_of_processes(gilotine, tmp_path):
     assert code in (114, 2, 1, 254)  # the family was ended, or fork was refused to the shell
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become another user")
+def test_an_unprivileged_user_has_the_same_promise(gilotine):
+    """Without a cgroup of its own: the domain is another, what the caller sees is not."""
+    nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", gilotine, "run"]
+    if subprocess.run([*nobody, "5", "true"], capture_output=True).returncode != 0:
+        pytest.skip("the build folder is not readable to others")
+    begin = time.monotonic()
+    code, out, _ = outcome([*nobody, "--report", "1", "-k", "0.2", "0.3", "sh", "-c", "setsid sleep 60 & sleep 60"])
+    assert code == 124 and json.loads(out)["leftovers"] >= 1
+    assert time.monotonic() - begin < 5
+    assert outcome([*nobody, "--memory", "50M", "20", sys.executable, "-S", "-c", HOG])[0] == 113
+
+
+HOG = "import time; b = bytearray(200 << 20); time.sleep(20)"
+
+
 def test_a_command_that_may_not_be_signalled_is_said_and_named(gilotine, tmp_path):
     """A set-user-ID command of an unprivileged user."""
     if os.geteuid() != 0:

@@ -381,7 +381,9 @@ static void
 name_survivors (GtFamily *family, GError **error)
 {
   g_autoptr (GString) names = g_string_new (NULL);
-  gt_family_search (family, names);
+  gt_family_name_below_keeper (family, names);
+  if (names->len == 0)
+    gt_family_search (family, names);
   g_set_error (error, GT_OS_ERROR, GT_OS_ERROR_TIMEOUT,
                "the family under process %d is not gone in time%s%s", (int) family->keeper_pid,
                names->len > 0 ? "; left: " : "", names->str);

@@ -138,7 +138,9 @@ WAIT_DEFAULT = "import signal, time; signal.signal(2, signal.SIG_DFL); time.slee
     ids=" ".join,
 )
 def test_the_same_as_timeout(gilotine, args):
-    same(gilotine, *args, text="SEGV" not in args[-1] and args != ["1", ""])
+    # What the shell itself says about its child that got the group's signal is a matter of timing.
+    by_shell = "SEGV" in args[-1] or "while" in args[-1]
+    same(gilotine, *args, text=not by_shell and args != ["1", ""])
 
 
 @oracle

@@ -126,6 +126,7 @@ do_send (GtSlot *slot)
 static void
 do_interrupt (GtSlot *slot)
 {
+  g_assert (slot->job != NULL);
   world_of (slot)->send_interrupt (slot->pool->data, slot, slot->job->id);
   slot->job->result->record.interrupted_ns = now_of (slot).ns;
 }

@@ -359,8 +359,10 @@ client_main (gpointer data)
     guint kind = (i * 7 + client->number) % 20;
     const char *steps = kinds[kind < G_N_ELEMENTS (kinds) ? kind : 0];
     GtJobSpec spec = job_of (steps, (GtLimitsAsked){ .soft_ns = 20 * S, .hard_ns = 30 * S });
-    if (kind == 3)
-      spec.limits.hard = in (30 * MS), spec.limits.soft = in (10 * MS);
+    if (kind == 3) {
+      spec.limits.hard = in (30 * MS);
+      spec.limits.soft = in (10 * MS);
+    }
     spec.done = tally;
     spec.data = client->tally;
     guint64 id = gt_engine_submit (client->engine, &spec, NULL);

@@ -5,7 +5,8 @@ file can stall for seconds, and a census that stalls the worker would spoil what
 """
 
 import os
-from typing import Callable, NamedTuple, Optional
+import time
+from typing import NamedTuple, Optional
 
 # One read of this size takes a whole stat line: the name is at most 64 bytes, 51 numbers follow.
 _STAT_BYTES = 4096
@@ -81,8 +82,8 @@ def still_dying(infrastructure: frozenset[int], me: int, family: list[Process]) 
     return any(p.pid not in infrastructure and not (p.zombie and p.ppid == me) for p in family)
 
 
-def settle(seconds: float, infrastructure: frozenset[int], now: Callable[[], float], sleep: Callable[[float], None]) -> None:
+def settle(seconds: float, infrastructure: frozenset[int]) -> None:
     """Gives children that are on their way out up to that many seconds to go."""
-    end, me = now() + seconds, os.getpid()
-    while now() < end and still_dying(infrastructure, me, descendants()):
-        sleep(0.01)
+    end, me = time.monotonic() + seconds, os.getpid()
+    while time.monotonic() < end and still_dying(infrastructure, me, descendants()):
+        time.sleep(0.01)

@@ -136,8 +136,9 @@ class Experiment:
         self._tracer.send("iter_told", told, **result)
         cleaned = None
         if settings.cleanup_children:
-            cleaned = cleanup.clean(settings.cleanup_grace)
-            self._tracer.send("cleanup", n=n, **cleaned._asdict())
+            cleaned = cleanup.clean(settings.cleanup_grace)._asdict()
+            self._tracer.send("cleanup", n=n, **cleaned)
+        # What the clean-up has left is what counts, as in the environment that is reproduced.
         result.update(self._count(result))
         self._log.info(
             "iter=%d outcome=%s elapsed=%.3fs children=%d zombies=%d",
@@ -147,12 +148,13 @@ class Experiment:
             self._log.warning("iter_error %s", pairs(n=n, type=type(error).__name__, message=error))
             result["error"] = str(error)
         if cleaned is not None:
-            self._log.info("cleanup %s", pairs(**cleaned._asdict()))
-            result["cleanup"] = cleaned._asdict()
+            self._log.info("cleanup %s", pairs(**cleaned))
+            result["cleanup"] = cleaned
+        self._tracer.hold_still()
         return result
 
     def _count(self, result: dict[str, Any]) -> dict[str, int]:
-        census.settle(self._settings.settle, cleanup.infrastructure(), time.monotonic, time.sleep)
+        census.settle(self._settings.settle, cleanup.infrastructure())
         before = time.monotonic_ns()
         family = census.descendants()
         after = time.monotonic_ns()

@@ -138,7 +138,11 @@ def probe(extensions: list[str], seconds: float = _PROBE_SECONDS) -> Optional[Cu
         found = json.loads(done.stdout.splitlines()[-1]) if done.returncode == 0 else None
     except (OSError, ValueError, subprocess.TimeoutExpired):
         return None
-    return Culprit(*found) if found else None
+    if not found:
+        return None
+    culprit = Culprit(*found)
+    # The first importer there was the probe itself.
+    return culprit._replace(chain=culprit.chain.removeprefix("__main__>"))
 
 
 class Status:

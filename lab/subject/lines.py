@@ -5,8 +5,6 @@ from typing import Any
 
 
 def _value(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
     text = str(value)
     # A value that would not be one word is written as a JSON string, so that lines can be split again.
     return json.dumps(text) if not text or any(c.isspace() or c == '"' for c in text) else text

@@ -13,7 +13,7 @@ from query import DRIVERS, QUERIES, Spec
 START_METHODS = ("fork", "forkserver", "spawn")
 SIGTERM_CHOICES = ("inherit", "default")
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
-_BOOLEANS = {"0": False, "1": True, "false": False, "true": True}
+_BOOLEANS = {"0": False, "1": True, "false": False, "true": True, "no": False, "yes": True, "off": False, "on": True}
 
 # sun_path holds 108 bytes with the closing NUL.
 _SOCKET_PATH_BYTES = 107

@@ -46,6 +46,8 @@ typedef struct {
   GError *failure; /* the first; nothing works after it */
   gboolean blocked;
   gboolean corked;
+  gboolean window_full;
+  gint64 tick_ns; /* longest time without a look at the heartbeats */
   GtConfirms confirms;
 } Amqp;
 
@@ -294,16 +296,16 @@ pump (Amqp *a, GError **error)
   }
 }
 
-/* Waits for anything to come. FALSE: failed, TIMEOUT or CANCELLED. */
+/* Waits for `events` of the socket and takes what has come. FALSE: failed, TIMEOUT or CANCELLED. */
 static gboolean
-wait_and_pump (Amqp *a, GtInstant until, GError **error)
+wait_and_pump (Amqp *a, short events, GtInstant until, GError **error)
 {
   cork (a, FALSE);
   /* Wakes up early for heartbeats, which the library sends and checks as it reads. */
-  GtInstant tick = gt_instant_add (gt_instant_now (), GT_BROKER_TICK_NS);
+  GtInstant tick = gt_instant_add (gt_instant_now (), a->tick_ns);
   gboolean last = until.ns <= tick.ns;
   g_autoptr (GError) waited = NULL;
-  if (!gt_broker_wait (&a->base.options, a->fd, POLLIN, last ? until : tick, &waited)
+  if (!gt_broker_wait (&a->base.options, a->fd, events, last ? until : tick, &waited)
       && (last || !g_error_matches (waited, GT_BROKER_ERROR, GT_BROKER_ERROR_TIMEOUT))) {
     g_propagate_error (error, g_steal_pointer (&waited));
     return FALSE;
@@ -354,7 +356,8 @@ amqp_open (GUri *uri, const GtBrokerOptions *options, GError **error)
   g_autoptr (GtAmqpUrl) url = gt_amqp_url_parse (uri, error);
   if (url == NULL)
     return NULL;
-  g_autofree char *shown = g_uri_to_string_partial (uri, G_URI_HIDE_PASSWORD | G_URI_HIDE_QUERY);
+  g_autofree char *full = g_uri_to_string (uri);
+  g_autofree char *shown = gt_broker_url_display (full);
   amqp_connection_state_t conn = gt_amqp_connect (url, shown, options, error);
   if (conn == NULL)
     return NULL;
@@ -363,6 +366,9 @@ amqp_open (GUri *uri, const GtBrokerOptions *options, GError **error)
   a->base.options = *options;
   a->conn = conn;
   a->fd = amqp_get_sockfd (conn);
+  a->tick_ns = url->heartbeat_s > 0
+                   ? MIN (GT_BROKER_TICK_NS, url->heartbeat_s * GT_NSEC_PER_SEC / 2)
+                   : GT_BROKER_TICK_NS;
   g_queue_init (&a->deliveries);
   gt_confirms_init (&a->confirms);
   set_rpc_timeout (a, GT_NEVER, RPC_TIMEOUT_NS);
@@ -393,14 +399,36 @@ amqp_declare (GtBroker *broker, const char *queue, GtInstant until, GError **err
   return check_rpc (a, "bind the queue", queue, error);
 }
 
-/* Until there is room for a message: in the window, at the broker, in the socket. */
+/* A full window empties by half before it takes more: the broker works best in long bursts. */
+static gboolean
+window_is_full (Amqp *a)
+{
+  guint64 in_flight = gt_confirms_in_flight (&a->confirms);
+  if (in_flight >= GT_CONFIRMS_WINDOW)
+    a->window_full = TRUE;
+  else if (in_flight <= GT_CONFIRMS_WINDOW / 2)
+    a->window_full = FALSE;
+  return a->window_full;
+}
+
+/* Until there is room for a message: in the window, at the broker, and in the socket, since the
+ * library blocks for ever in a full one. Takes what has come meanwhile. */
 static gboolean
 wait_for_room (Amqp *a, GtInstant until, GError **error)
 {
-  while (gt_confirms_in_flight (&a->confirms) >= GT_CONFIRMS_WINDOW || a->blocked)
-    if (!wait_and_pump (a, until, error))
+  struct pollfd fd = { .fd = a->fd, .events = POLLIN | POLLOUT };
+  for (;;) {
+    gboolean full = window_is_full (a) || a->blocked;
+    int ready = poll (&fd, 1, 0);
+    if (ready > 0 && fd.revents == POLLOUT && !full)
+      return TRUE;
+    if (ready > 0 && (fd.revents & ~POLLOUT) != 0) {
+      if (!pump (a, error))
+        return FALSE;
+    } else if (!wait_and_pump (a, full ? POLLIN : POLLIN | POLLOUT, until, error)) {
       return FALSE;
-  return TRUE;
+    }
+  }
 }
 
 static gboolean
@@ -410,24 +438,8 @@ amqp_publish (GtBroker *broker, const char *queue, const GtMessage *message, GtI
   Amqp *a = (Amqp *) broker;
   if (!check_name (queue, error))
     return FALSE;
-  struct pollfd fd = { .fd = a->fd, .events = POLLIN | POLLOUT };
-  for (;;) {
-    if (!wait_for_room (a, until, error))
-      return FALSE;
-    /* The library blocks for ever in a full socket: never let it come to that, and look at what the
-     * broker says meanwhile. */
-    int n = poll (&fd, 1, 0);
-    if (n > 0 && (fd.revents & ~POLLOUT) != 0) {
-      if (!pump (a, error))
-        return FALSE;
-      continue;
-    }
-    if (n > 0)
-      break;
-    cork (a, FALSE);
-    if (!gt_broker_wait (&broker->options, a->fd, POLLIN | POLLOUT, until, error))
-      return FALSE;
-  }
+  if (!wait_for_room (a, until, error))
+    return FALSE;
   if (!is_good (a, error))
     return FALSE;
   cork (a, TRUE);
@@ -447,7 +459,7 @@ amqp_flush (GtBroker *broker, GtInstant until, GError **error)
   if (!pump (a, error))
     return FALSE;
   while (gt_confirms_in_flight (&a->confirms) > 0)
-    if (!wait_and_pump (a, until, error))
+    if (!wait_and_pump (a, POLLIN, until, error))
       return FALSE;
   cork (a, FALSE);
   return TRUE;
@@ -485,7 +497,7 @@ amqp_receive (GtBroker *broker, GtInstant until, GError **error)
   while (g_queue_is_empty (&a->deliveries)) {
     if (!pump (a, error))
       return NULL;
-    if (g_queue_is_empty (&a->deliveries) && !wait_and_pump (a, until, error))
+    if (g_queue_is_empty (&a->deliveries) && !wait_and_pump (a, POLLIN, until, error))
       return NULL;
   }
   return g_queue_pop_head (&a->deliveries);

@@ -5,12 +5,16 @@
 #include <amqp_ssl_socket.h>
 #include <amqp_tcp_socket.h>
 #include <errno.h>
+#include <netdb.h>
+#include <poll.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #define DEFAULT_ATTEMPTS    6
 #define FIRST_DELAY_NS      (GT_NSEC_PER_SEC / 2)
 #define LONGEST_DELAY_NS    (8 * GT_NSEC_PER_SEC)
 #define HANDSHAKE_TIMEOUT_S 15
+#define WHY_NOT_MS          1000
 #define FRAME_MAX           131072
 
 /* Where distributions keep the authorities that the system trusts; librabbitmq 0.11 does not ask
@@ -78,6 +82,33 @@ new_tls_socket (amqp_connection_state_t conn, const GtAmqpUrl *url, GError **err
   return NULL;
 }
 
+/* The reason of a failed connect, which the library keeps to itself: asked for once more. It only
+ * comes here after a quick refusal, so it does not take long either. Owned by the caller. */
+static char *
+why_not (const GtAmqpUrl *url)
+{
+  g_autofree char *port = g_strdup_printf ("%d", url->port);
+  struct addrinfo hints = { .ai_socktype = SOCK_STREAM };
+  struct addrinfo *addresses = NULL;
+  int status = getaddrinfo (url->host, port, &hints, &addresses);
+  if (status != 0)
+    return g_strdup (gai_strerror (status));
+  int problem = 0;
+  for (struct addrinfo *a = addresses; a != NULL; a = a->ai_next) {
+    int fd = socket (a->ai_family, a->ai_socktype | SOCK_NONBLOCK | SOCK_CLOEXEC, a->ai_protocol);
+    if (fd < 0)
+      continue;
+    problem = connect (fd, a->ai_addr, a->ai_addrlen) == 0 ? 0 : errno;
+    struct pollfd ready = { .fd = fd, .events = POLLOUT };
+    socklen_t len = sizeof problem;
+    if (problem == EINPROGRESS && poll (&ready, 1, WHY_NOT_MS) == 1)
+      getsockopt (fd, SOL_SOCKET, SO_ERROR, &problem, &len);
+    close (fd);
+  }
+  freeaddrinfo (addresses);
+  return g_strdup (problem != 0 ? g_strerror (problem) : "the connection failed");
+}
+
 static gboolean
 open_socket (amqp_connection_state_t conn, const GtAmqpUrl *url, GError **error)
 {
@@ -88,10 +119,8 @@ open_socket (amqp_connection_state_t conn, const GtAmqpUrl *url, GError **error)
     return FALSE;
   }
   struct timeval timeout = { .tv_sec = url->connect_timeout_s };
-  errno = 0;
   int status = amqp_socket_open_noblock (socket, url->host, url->port,
                                          url->connect_timeout_s > 0 ? &timeout : NULL);
-  int problem = errno;
   if (status == AMQP_STATUS_OK)
     return TRUE;
   /* A peer that does not answer TLS, or whom we do not trust, will not be better in a second. */
@@ -101,11 +130,13 @@ open_socket (amqp_connection_state_t conn, const GtAmqpUrl *url, GError **error)
                  "TLS: %s (an authority that is not trusted, another host's certificate, or a port "
                  "without TLS)",
                  amqp_error_string2 (status));
-  else
-    g_set_error (error, GT_BROKER_ERROR, GT_BROKER_ERROR_UNREACHABLE, "%s",
-                 status == AMQP_STATUS_SOCKET_ERROR && problem != 0 && problem != EINPROGRESS
-                     ? g_strerror (problem)
-                     : amqp_error_string2 (status));
+  else {
+    g_autofree char *reason
+        = status == AMQP_STATUS_SOCKET_ERROR || status == AMQP_STATUS_HOSTNAME_RESOLUTION_FAILED
+              ? why_not (url)
+              : g_strdup (amqp_error_string2 (status));
+    g_set_error (error, GT_BROKER_ERROR, GT_BROKER_ERROR_UNREACHABLE, "%s", reason);
+  }
   return FALSE;
 }
 

@@ -1,7 +1,8 @@
 #include "broker/amqp_send.h"
 
+/* Headers have arrays of plain values, and one table, `stamps`, that is always empty. */
 static void
-render_field (const GtField *field, amqp_field_value_t *value, amqp_field_value_t *spare)
+render_plain (const GtField *field, amqp_field_value_t *value)
 {
   value->kind = (guint8) field->kind;
   switch (field->kind) {
@@ -17,19 +18,28 @@ render_field (const GtField *field, amqp_field_value_t *value, amqp_field_value_
   case GT_FIELD_TEXT:
     value->value.bytes = amqp_cstring_bytes (field->text);
     break;
-  case GT_FIELD_ARRAY:
-    value->value.array.num_entries = (int) field->n_items;
-    value->value.array.entries = spare;
-    for (guint i = 0; i < field->n_items; i++)
-      render_field (&field->items[i], &spare[i], NULL);
-    break;
-  case GT_FIELD_TABLE: /* `stamps`, always empty */
+  case GT_FIELD_TABLE:
     value->value.table = amqp_empty_table;
+    break;
+  case GT_FIELD_ARRAY:
+    value->value.array = amqp_empty_array;
     break;
   case GT_FIELD_VOID:
   default:
     break;
   }
+}
+
+/* `items` holds the values of the array that the field may be. */
+static void
+render_field (const GtField *field, amqp_field_value_t *value, amqp_field_value_t *items)
+{
+  render_plain (field, value);
+  if (field->kind != GT_FIELD_ARRAY)
+    return;
+  value->value.array = (amqp_array_t){ (int) field->n_items, items };
+  for (guint i = 0; i < field->n_items; i++)
+    render_plain (&field->items[i], &items[i]);
 }
 
 int
@@ -45,17 +55,14 @@ gt_amqp_send (amqp_connection_state_t conn, amqp_channel_t channel, const char *
   amqp_basic_properties_t p = {
     ._flags = AMQP_BASIC_CONTENT_TYPE_FLAG | AMQP_BASIC_CONTENT_ENCODING_FLAG
               | AMQP_BASIC_HEADERS_FLAG | AMQP_BASIC_DELIVERY_MODE_FLAG
-              | AMQP_BASIC_CORRELATION_ID_FLAG,
+              | AMQP_BASIC_CORRELATION_ID_FLAG | AMQP_BASIC_PRIORITY_FLAG,
     .content_type = amqp_cstring_bytes (GT_CONTENT_TYPE),
     .content_encoding = amqp_cstring_bytes (GT_CONTENT_ENCODING),
     .headers = { GT_N_HEADERS, entries },
     .delivery_mode = GT_DELIVERY_MODE,
+    .priority = message->priority,
     .correlation_id = amqp_cstring_bytes (message->id),
   };
-  if (message->has_priority) {
-    p._flags |= AMQP_BASIC_PRIORITY_FLAG;
-    p.priority = message->priority;
-  }
   if (message->reply_to != NULL) {
     p._flags |= AMQP_BASIC_REPLY_TO_FLAG;
     p.reply_to = amqp_cstring_bytes (message->reply_to);

@@ -118,10 +118,20 @@ text_or (const char *text, const char *fallback)
   return g_strdup (text != NULL && text[0] != '\0' ? text : fallback);
 }
 
+static gboolean
+check_certificate (const GtAmqpUrl *url, GError **error)
+{
+  if ((url->cert == NULL) == (url->key == NULL))
+    return TRUE;
+  g_set_error (error, GT_BROKER_ERROR, GT_BROKER_ERROR_URL,
+               "broker URL: a client certificate needs both cert and key");
+  return FALSE;
+}
+
 GtAmqpUrl *
 gt_amqp_url_parse (GUri *uri, GError **error)
 {
-  g_autoptr (GtAmqpUrl) url = g_new0 (GtAmqpUrl, 1);
+  GtAmqpUrl *url = g_new0 (GtAmqpUrl, 1);
   url->tls = strcmp (g_uri_get_scheme (uri), "amqps") == 0;
   url->host = text_or (g_uri_get_host (uri), "localhost");
   url->port = g_uri_get_port (uri) > 0 ? g_uri_get_port (uri) : url->tls ? 5671 : 5672;
@@ -133,14 +143,10 @@ gt_amqp_url_parse (GUri *uri, GError **error)
   url->heartbeat_s = 30;
   url->connect_timeout_s = 5;
   url->verify_peer = url->verify_host = TRUE;
-  if (!read_query (url, g_uri_get_query (uri), error))
-    return NULL;
-  if ((url->cert == NULL) != (url->key == NULL)) {
-    g_set_error (error, GT_BROKER_ERROR, GT_BROKER_ERROR_URL,
-                 "broker URL: a client certificate needs both cert and key");
-    return NULL;
-  }
-  return g_steal_pointer (&url);
+  if (read_query (url, g_uri_get_query (uri), error) && check_certificate (url, error))
+    return url;
+  gt_amqp_url_free (url);
+  return NULL;
 }
 
 void

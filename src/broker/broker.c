@@ -6,7 +6,7 @@
 #include <poll.h>
 #include <string.h>
 
-G_DEFINE_QUARK (gt - broker - error, gt_broker_error)
+G_DEFINE_QUARK (gt_broker_error, gt_broker_error)
 
 /* X (scheme, class); the first of a class is the name that its documentation uses */
 #define SCHEMES(X)                                                                                 \
@@ -15,7 +15,8 @@ G_DEFINE_QUARK (gt - broker - error, gt_broker_error)
   X ("pyamqp", gt_amqp_class)                                                                      \
   X ("filesystem", gt_spool_class)
 
-#define URL_FLAGS (G_URI_FLAGS_HAS_PASSWORD | G_URI_FLAGS_ENCODED_QUERY)
+#define URL_FLAGS  ((GUriFlags) (G_URI_FLAGS_HAS_PASSWORD | G_URI_FLAGS_ENCODED_QUERY))
+#define HIDE_FLAGS ((GUriHideFlags) (G_URI_HIDE_PASSWORD | G_URI_HIDE_QUERY))
 
 static const GtBrokerClass *
 class_of_scheme (const char *scheme)
@@ -33,7 +34,7 @@ gt_broker_url_display (const char *url)
 {
   g_autoptr (GUri) uri = g_uri_parse (url, URL_FLAGS, NULL);
   if (uri != NULL)
-    return g_uri_to_string_partial (uri, G_URI_HIDE_PASSWORD | G_URI_HIDE_QUERY);
+    return g_uri_to_string_partial (uri, HIDE_FLAGS);
   /* What cannot be parsed may hold a password anywhere: only the scheme is shown. */
   const char *colon = strchr (url, ':');
   return colon != NULL ? g_strdup_printf ("%.*s:...", (int) (colon - url), url) : g_strdup ("...");

@@ -103,6 +103,7 @@ gboolean gt_broker_try_receive (GtBroker *broker, GtDelivery **delivery, GError 
 
 /* Becomes readable (POLLIN) when a reply may have come. Call gt_broker_try_receive until it finds
  * none *before* each poll, since replies may wait in memory already, and at least every
- * GT_BROKER_TICK_NS (it answers the broker's heartbeats). The descriptor is the broker's. */
+ * GT_BROKER_TICK_NS (half the heartbeat, when the URL asks for less than 10 s): it answers the
+ * broker's heartbeats. The descriptor is the broker's. */
 int gt_broker_fd (const GtBroker *broker);
 #define GT_BROKER_TICK_NS (5 * GT_NSEC_PER_SEC)

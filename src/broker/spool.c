@@ -18,11 +18,14 @@
 /* 255 bytes of a file name less the time, the UUID and the rest. */
 #define MAX_QUEUE_NAME 190
 
+#define MESSAGES "messages"
+
 /* Bigger files are no replies: left in place. */
 #define MAX_FILE ((off_t) 128 * 1024 * 1024)
 
 typedef struct {
   GtBroker base;
+  char *dir;    /* DIR */
   char *folder; /* DIR/messages */
   int folder_fd;
   int inotify_fd;  /* -1 = no reply queue open */
@@ -59,7 +62,7 @@ check_name (const char *queue, GError **error)
 static gboolean
 open_folders (Spool *s, const char *dir, GError **error)
 {
-  static const char *const parts[] = { "messages", "processed", "control" };
+  static const char *const parts[] = { MESSAGES, "processed", "control" };
   if (access (dir, F_OK) != 0)
     return io_error (error, "use the folder", dir, errno);
   for (gsize i = 0; i < G_N_ELEMENTS (parts); i++) {
@@ -67,6 +70,7 @@ open_folders (Spool *s, const char *dir, GError **error)
     if (mkdir (path, 0777) != 0 && errno != EEXIST)
       return io_error (error, "create the folder", path, errno);
   }
+  s->dir = g_strdup (dir);
   s->folder = g_build_filename (dir, parts[0], NULL);
   s->folder_fd = open (s->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (s->folder_fd < 0)
@@ -234,11 +238,11 @@ spool_open_replies (GtBroker *broker, const char *name, GtInstant until, GError 
     return NULL;
   s->inotify_fd = inotify_init1 (IN_NONBLOCK | IN_CLOEXEC);
   /* Not IN_CREATE: kombu's writer creates the file first and fills it later. The watch comes before
-   * the first listing, so that nothing falls between the two. */
+   * the first listing, so that nothing falls between the two. The end of the folder is seen from
+   * its parent: its own watch is silent while we have it open. */
   if (s->inotify_fd < 0
-      || inotify_add_watch (s->inotify_fd, s->folder,
-                            IN_CLOSE_WRITE | IN_MOVED_TO | IN_DELETE_SELF | IN_MOVE_SELF)
-             < 0) {
+      || inotify_add_watch (s->inotify_fd, s->folder, IN_CLOSE_WRITE | IN_MOVED_TO) < 0
+      || inotify_add_watch (s->inotify_fd, s->dir, IN_DELETE | IN_MOVED_FROM | IN_MOVE_SELF) < 0) {
     io_error (error, "watch the folder", s->folder, errno);
     return NULL;
   }
@@ -256,7 +260,10 @@ read_events (Spool *s, GError **error)
     for (char *at = buffer; at < buffer + len;) {
       const struct inotify_event *event = (const struct inotify_event *) (gpointer) at;
       at += sizeof *event + event->len;
-      if (event->mask & (IN_DELETE_SELF | IN_MOVE_SELF | IN_IGNORED))
+      gboolean moved = (event->mask & IN_MOVE_SELF) != 0;
+      gboolean left = (event->mask & (IN_DELETE | IN_MOVED_FROM)) != 0 && event->len > 0
+                      && strcmp (event->name, MESSAGES) == 0;
+      if (moved || left)
         return io_error (error, "read the folder", s->folder, ENOENT);
       if ((event->mask & IN_Q_OVERFLOW) && !list_folder (s, error))
         return FALSE;
@@ -362,6 +369,7 @@ spool_close (GtBroker *broker)
     close (s->inotify_fd);
   if (s->folder_fd >= 0)
     close (s->folder_fd);
+  g_free (s->dir);
   g_free (s->folder);
   g_free (s->replies);
   g_free (s);

@@ -122,11 +122,14 @@ gt_envelope_decode (const char *text, gsize len, GError **error)
                  problem.text, problem.position);
     return NULL;
   }
-  g_autoptr (GtEnvelope) e = g_new0 (GtEnvelope, 1);
+  GtEnvelope *e = g_new0 (GtEnvelope, 1);
   gboolean ok = json_is_object (root) ? decode_fields (e, root, error)
                                       : gt_read_error (error, "envelope", "an object");
   json_decref (root);
-  return ok ? g_steal_pointer (&e) : NULL;
+  if (ok)
+    return e;
+  gt_envelope_free (e);
+  return NULL;
 }
 
 void

@@ -1,3 +1,3 @@
 #include "celery/error.h"
 
-G_DEFINE_QUARK (gt - celery - error, gt_celery_error)
+G_DEFINE_QUARK (gt_celery_error, gt_celery_error)

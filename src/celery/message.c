@@ -152,7 +152,7 @@ check_task (const GtTask *task, GError **error)
   else if (strlen (task->id) > G_MAXUINT8)
     g_set_error (error, GT_CELERY_ERROR, GT_CELERY_ERROR_RANGE,
                  "the task id is longer than 255 bytes");
-  else if (task->has_priority && task->priority > G_MAXUINT8)
+  else if (task->priority > G_MAXUINT8)
     g_set_error (error, GT_CELERY_ERROR, GT_CELERY_ERROR_RANGE, "priority %u is above 255",
                  task->priority);
   else if ((task->args != NULL && !json_is_array (task->args))
@@ -188,7 +188,6 @@ gt_message_new (const GtTask *task, GError **error)
   if (!set_dates (m, task, error) || !set_limits (m, task, error))
     return NULL;
   m->reply_to = own (m, g_strdup (task->reply_to));
-  m->has_priority = task->has_priority;
   m->priority = (guint8) task->priority;
   json_t *args = task->args != NULL ? NULL : json_array ();
   json_t *kwargs = task->kwargs != NULL ? NULL : json_object ();

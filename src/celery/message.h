@@ -52,8 +52,7 @@ typedef struct {
   GtSeconds expires; /* from now */
   GtSeconds time_limit;
   GtSeconds soft_time_limit;
-  gboolean has_priority;
-  guint priority; /* 0..255; higher is served first by RabbitMQ */
+  guint priority; /* 0..255, normally 0; higher is served first by RabbitMQ */
   gboolean ignore_result;
   const char *reply_to; /* queue for the result; NULL = none */
   const char *origin;   /* "gen<pid>@<host>", shown by monitors */
@@ -97,7 +96,6 @@ typedef struct {
   char id[G_MAXUINT8 + 1]; /* also the correlation_id */
   const char *reply_to;    /* NULL = absent */
   const char *expiration;  /* milliseconds as decimal text, NULL = absent */
-  gboolean has_priority;
   guint8 priority;
   const char *body; /* JSON, UTF-8 */
   gsize body_len;

@@ -95,11 +95,11 @@ float_repr (double real)
     g_snprintf (format, sizeof format, "%%.%de", precision);
     g_ascii_formatd (digits, sizeof digits, format, real);
   } while (g_ascii_strtod (digits, NULL) != real && ++precision < 17);
-  int exponent = atoi (strchr (digits, 'e') + 1);
+  long exponent = strtol (strchr (digits, 'e') + 1, NULL, 10);
   if (exponent < -4 || exponent >= 16)
     return g_strdup (digits);
   char format[8];
-  g_snprintf (format, sizeof format, "%%.%df", MAX (precision - exponent, 1));
+  g_snprintf (format, sizeof format, "%%.%df", (int) MAX (precision - exponent, 1));
   char plain[400];
   g_ascii_formatd (plain, sizeof plain, format, real);
   return g_strdup (plain);
@@ -148,10 +148,7 @@ put_container (Repr *r, json_t *value, gboolean tuple, guint level)
   if (!put_token (r, open))
     return;
   put_items (r, value, level + 1);
-  if (r->cut || r->room <= 0)
-    g_string_append (r->out, close);
-  else
-    put (r, close);
+  put (r, close); /* brackets close also where there is no room */
 }
 
 static void

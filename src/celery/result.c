@@ -158,10 +158,13 @@ gt_result_decode (const char *body, gsize len, GError **error)
   json_t *root = parse (body, len, error);
   if (root == NULL)
     return NULL;
-  g_autoptr (GtResult) r = g_new0 (GtResult, 1);
+  GtResult *r = g_new0 (GtResult, 1);
   gboolean ok = take_document (r, root, error);
   json_decref (root);
-  return ok ? g_steal_pointer (&r) : NULL;
+  if (ok)
+    return r;
+  gt_result_free (r);
+  return NULL;
 }
 
 void

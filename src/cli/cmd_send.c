@@ -166,7 +166,6 @@ build_message (Send *s, const char *reply_to, GError **error)
     .expires = o->expires,
     .time_limit = o->time_limit,
     .soft_time_limit = o->soft_time_limit,
-    .has_priority = o->has_priority,
     .priority = o->priority,
     .reply_to = reply_to,
     .origin = origin,
@@ -317,6 +316,7 @@ run (Send *s)
     return fail (s, error);
   if (!s->options.wait)
     return finish (s);
+  fflush (stdout); /* what was sent, before a silence of unknown length */
   GtInstant until = GT_NEVER;
   if (s->options.timeout.kind != GT_FIELD_VOID)
     until = gt_instant_add (gt_instant_now (),

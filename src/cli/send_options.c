@@ -239,7 +239,6 @@ check_raw (GtSendOptions *o, const Raw *raw)
 {
   o->count = 1;
   o->timeout = o->countdown = o->expires = o->time_limit = o->soft_time_limit = GT_SECONDS_NONE;
-  o->has_priority = raw->priority != NULL;
   GtExit code;
   if ((code = parse_json ("args", raw->args, JSON_ARRAY, &o->args)) != GT_EXIT_OK
       || (code = parse_json ("kwargs", raw->kwargs, JSON_OBJECT, &o->kwargs)) != GT_EXIT_OK

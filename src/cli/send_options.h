@@ -15,7 +15,6 @@ typedef struct {
   GtSeconds expires;
   GtSeconds time_limit;
   GtSeconds soft_time_limit;
-  gboolean has_priority;
   guint priority;
   guint count; /* to each queue */
   guint attempts;

@@ -20,6 +20,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -162,12 +163,21 @@ remove_tree (const char *dir)
   fprintf (stderr, "gilotine-init: %s could not be removed\n", dir);
 }
 
+/* By the system call: glibc keeps its hands on signals 32 and 33, which can be inherited as ignored
+ * like any other. All zero is SIG_DFL with no flags, in whatever order the kernel has the fields. */
+static void
+reset_signal (int signo)
+{
+  static const unsigned long as_default[8];
+  syscall (SYS_rt_sigaction, signo, as_default, NULL, sizeof (unsigned long));
+}
+
 static void
 child_main (const Init *init, const sigset_t *all, pid_t parent, int error_fd)
 {
   /* What was ignored or blocked when we were started would be inherited across exec. */
   for (int signo = 1; signo < NSIG; signo++)
-    signal (signo, SIG_DFL);
+    reset_signal (signo);
   sigprocmask (SIG_UNBLOCK, all, NULL);
   /* Second line for the command itself, should this process be killed; the check closes the race
    * with a parent that died before the call. */

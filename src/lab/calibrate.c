@@ -55,14 +55,17 @@ gt_calibrate_rows (const GtRuntimes *runtimes, const GtSubject *subject, const c
   g_autofree char *output = g_build_filename (work_dir, "calibrate.out", NULL);
   g_autofree char *seconds = g_strdup_printf ("%.3f", subject->settings[GT_SETTING_QUERY_SECONDS]);
   const char *threads = g_environ_getenv ((char **) env, "DUCKDB_THREADS");
+  const char *library = gt_runtimes_duckdb_library (runtimes);
   const char *const argv[] = { gt_runtimes_python (runtimes, subject->factors[GT_FACTOR_RUNTIME]),
                                script,
                                "--seconds",
                                seconds,
                                "--query",
                                subject->factors[GT_FACTOR_QUERY],
+                               "--driver",
+                               subject->factors[GT_FACTOR_DRIVER],
                                "--library",
-                               gt_runtimes_duckdb_library (runtimes),
+                               library != NULL ? library : "",
                                "--threads",
                                threads != NULL ? threads : "1",
                                "--spill",

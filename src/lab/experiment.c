@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-G_DEFINE_QUARK (gt - lab - error - quark, gt_lab_error)
+G_DEFINE_QUARK (gt_lab_error, gt_lab_error)
 
 static const struct {
   const char *key;

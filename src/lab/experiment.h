@@ -34,9 +34,9 @@ typedef enum {
   X (ITERATIONS, "iterations", 3, 1, 10000)                                                        \
   X (TIMEOUT, "timeout", 0.5, 0.01, 3600)                                                          \
   X (QUERY_SECONDS, "query-seconds", 4, 0.05, 3600)                                                \
-  X (TOLERANCE, "tolerance", 0.25, 0.001, 3600)                                                    \
+  X (TOLERANCE, "tolerance", 0.5, 0.001, 3600)                                                     \
   X (GRACE, "grace", 0.1, 0, 3600)                                                                 \
-  X (LINGER, "linger", 6, 0, 3600)                                                                 \
+  X (LINGER, "linger", 8, 0, 3600)                                                                 \
   X (STARTUP, "startup", 60, 1, 3600)                                                              \
   X (SAMPLE_MS, "sample-ms", 20, 1, 50)
 

@@ -9,6 +9,7 @@
 struct GtProgress {
   gboolean enabled, terminal;
   const GPtrArray *subjects;
+  gboolean *skipped; /* one for each subject */
   GtWatch *watch;
   const GtSubject *subject;
   guint index;
@@ -22,6 +23,7 @@ gt_progress_new (gboolean enabled, const GPtrArray *subjects)
   progress->enabled = enabled;
   progress->terminal = enabled && isatty (STDERR_FILENO);
   progress->subjects = subjects;
+  progress->skipped = g_new0 (gboolean, subjects->len);
   progress->run_started = gt_instant_now ();
   return progress;
 }
@@ -36,8 +38,17 @@ clear_line (const GtProgress *progress)
 void
 gt_progress_free (GtProgress *progress)
 {
+  if (progress == NULL)
+    return;
   clear_line (progress);
+  g_free (progress->skipped);
   g_free (progress);
+}
+
+void
+gt_progress_will_skip (GtProgress *progress, guint index)
+{
+  progress->skipped[index] = TRUE;
 }
 
 /* Seconds that a subject will take, roughly: what its settings say. */
@@ -56,10 +67,11 @@ seconds_left (const GtProgress *progress)
 {
   double done = 0, left = 0;
   for (guint i = 0; i < progress->subjects->len; i++)
-    *(i < progress->index ? &done : &left) += expected_seconds (progress->subjects->pdata[i]);
+    if (!progress->skipped[i])
+      *(i < progress->index ? &done : &left) += expected_seconds (progress->subjects->pdata[i]);
   double elapsed = (double) gt_instant_until (progress->run_started, gt_instant_now ())
                    / (double) GT_NSEC_PER_SEC;
-  return progress->index < 2 ? left : left * CLAMP (elapsed / done, 0.3, 5);
+  return done < 5 ? left : left * CLAMP (elapsed / done, 0.3, 5);
 }
 
 static void

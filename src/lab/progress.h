@@ -11,6 +11,9 @@ typedef struct GtProgress GtProgress;
 GtProgress *gt_progress_new (gboolean enabled, const GPtrArray *subjects);
 void gt_progress_free (GtProgress *progress);
 
+/* Subject number `index` will take no time. */
+void gt_progress_will_skip (GtProgress *progress, guint index);
+
 /* Follows a watch from now on. */
 void gt_progress_attach (GtProgress *progress, GtWatch *watch);
 

@@ -46,7 +46,7 @@ typedef struct {
   char *broker_url;
   char *reply_queue;
   char *mark;
-  GHashTable *rows; /* "query/threads/seconds" -> gint64 */
+  GHashTable *rows; /* "query/threads/driver/seconds" -> gint64 */
   int signal_fd;
   sigset_t old_mask;
 } Session;
@@ -90,20 +90,20 @@ record_subject (Session *s, const GtSubject *subject, guint index, gint64 rows, 
                        error);
 }
 
-/* Calibrated once for each query and wanted time. */
+/* Calibrated once for each query, number of threads, driver (another DuckDB) and wanted time. */
 static gint64
 rows_for (Session *s, const GtSubject *subject, const char *const *env, GError **error)
 {
   if (s->options->rows > 0)
     return s->options->rows;
-  g_autofree char *key = g_strdup_printf ("%s/%s/%g", subject->factors[GT_FACTOR_QUERY],
-                                          subject->factors[GT_FACTOR_THREADS],
-                                          subject->settings[GT_SETTING_QUERY_SECONDS]);
+  g_autofree char *key = g_strdup_printf (
+      "%s/%s/%s/%g", subject->factors[GT_FACTOR_QUERY], subject->factors[GT_FACTOR_THREADS],
+      subject->factors[GT_FACTOR_DRIVER], subject->settings[GT_SETTING_QUERY_SECONDS]);
   gint64 *known = g_hash_table_lookup (s->rows, key);
   if (known != NULL)
     return *known;
-  gt_progress_say (s->progress, "calibrating the query to %g s",
-                   subject->settings[GT_SETTING_QUERY_SECONDS]);
+  gt_progress_say (s->progress, "calibrating the query to %g s (%s)",
+                   subject->settings[GT_SETTING_QUERY_SECONDS], subject->factors[GT_FACTOR_DRIVER]);
   gint64 rows = gt_calibrate_rows (s->runtimes, subject, s->subject_dir, s->run_dir, env,
                                    s->signal_fd, in_ns (CALIBRATE_LIMIT_NS), error);
   if (rows > 0) {
@@ -377,6 +377,11 @@ set_up (Session *s, GError **error)
   s->runtimes = gt_runtimes_load (error);
   if (s->runtimes == NULL)
     return FALSE;
+  for (guint i = 0; i < s->experiment->subjects->len; i++) {
+    g_autofree char *missing = gt_runtimes_missing (s->runtimes, s->experiment->subjects->pdata[i]);
+    if (missing != NULL)
+      gt_progress_will_skip (s->progress, i);
+  }
   s->raw = gt_raw_create (s->options->out_dir, error);
   if (s->raw == NULL || !record_run (s, error) || !make_run_dir (s, error)
       || !open_broker (s, error))

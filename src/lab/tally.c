@@ -11,6 +11,9 @@
 /* How long a survivor is watched to tell burning from sleeping. */
 #define BURN_WINDOW_NS (200 * GT_NSEC_PER_MSEC)
 
+/* An observer that was due every 20 ms and came after this did not run: nobody did. */
+#define STALL_LEAST_NS (150 * GT_NSEC_PER_MSEC)
+
 /* The bookkeeping around one subject while its figures are computed. */
 typedef struct {
   const GtSeries *series;
@@ -176,6 +179,20 @@ tally_own_work (const Tallying *t, GtIteration *it, gint64 next_ns, gint64 *dead
                         - gt_process_cpu_at (t->series, t->subject, asked);
 }
 
+/* Time between two instants in which not even the observer ran. */
+static gint64
+stalled_ns (const GtSeries *series, gint64 from_ns, gint64 to_ns)
+{
+  gint64 stalled = 0;
+  for (guint s = MAX (sample_from (series, from_ns), 1);
+       s < series->sample_ns->len && sample_at (series, s - 1) < to_ns; s++) {
+    gint64 gap = MIN (sample_at (series, s), to_ns) - MAX (sample_at (series, s - 1), from_ns);
+    if (gap >= STALL_LEAST_NS)
+      stalled += gap;
+  }
+  return stalled;
+}
+
 /* --- the observer's own count --------------------------------------------------------------- */
 
 /* Descendants of the process that runs the task, in one sample. */
@@ -253,7 +270,16 @@ tally_cleanup (GtIteration *it, const json_t *event)
     it->cleanup[i] = event_integer (event, keys[i], -1);
 }
 
-static void
+/* What survives is what is there when the iteration is over, its clean-up included. */
+static gint64
+iteration_over_ns (const json_t *told, const json_t *end, const json_t *cleanup)
+{
+  return MAX (event_integer (end, "t_after", event_integer (told, "t", 0)),
+              event_integer (cleanup, "t", 0));
+}
+
+/* Returns when it was over; 0 when it never was. */
+static gint64
 tally_iteration (const Tallying *t, const json_t *start, const json_t *next_start)
 {
   const GtSeries *series = t->series;
@@ -261,7 +287,7 @@ tally_iteration (const Tallying *t, const json_t *start, const json_t *next_star
   const json_t *told = find_iteration_event (series, "iter_told", n);
   const json_t *end = find_iteration_event (series, "iter_end", n);
   if (told == NULL)
-    return;
+    return 0;
   gint64 next_ns = event_integer (next_start, "t", G_MAXINT64), dead_ns = 0;
   GtIteration it = { .n = (guint) n, .start_ns = event_integer (start, "t", 0) };
   const char *outcome = json_string_value (json_object_get (told, "outcome"));
@@ -271,13 +297,12 @@ tally_iteration (const Tallying *t, const json_t *start, const json_t *next_star
   it.children = event_integer (end, "children", -1);
   it.zombies = event_integer (end, "zombies", -1);
   it.seen_children = it.seen_zombies = -1;
-  /* What survives is what is there when the iteration is over, its clean-up included. */
   const json_t *cleanup = find_iteration_event (series, "cleanup", n);
-  gint64 over_ns = MAX (event_integer (end, "t_after", it.start_ns + it.told_ns),
-                        event_integer (cleanup, "t", 0));
+  gint64 over_ns = iteration_over_ns (told, end, cleanup);
   tally_work_processes (t, &it, next_ns, over_ns, &dead_ns);
   tally_own_work (t, &it, next_ns, &dead_ns);
   it.dead_ns = MAX (dead_ns - it.start_ns, 0);
+  it.stall_ns = stalled_ns (series, it.start_ns, it.start_ns + MAX (it.told_ns, it.dead_ns));
   tally_cleanup (&it, cleanup);
   if (end != NULL)
     compare_counts (t, &it, end);
@@ -286,18 +311,15 @@ tally_iteration (const Tallying *t, const json_t *start, const json_t *next_star
     t->tally->first_error = g_strdup (it.outcome);
   t->tally->cpu_after_ns += it.cpu_after_ns;
   g_array_append_val (t->tally->iterations, it);
+  return over_ns;
 }
 
+/* Counted when the last iteration is over, its clean-up included. */
 static void
-tally_burning (const Tallying *t)
+tally_burning (const Tallying *t, gint64 over_ns)
 {
-  guint n = 0;
-  for (const json_t *e; (e = find_event (t->series, "iter_end", n)) != NULL;)
-    n++;
-  const json_t *last = n > 0 ? find_event (t->series, "iter_end", n - 1) : NULL;
-  gint64 at = event_integer (last, "t_after", -1);
-  guint from = sample_from (t->series, at);
-  if (last == NULL || from >= t->series->sample_ns->len)
+  guint from = sample_from (t->series, over_ns);
+  if (over_ns == 0 || from >= t->series->sample_ns->len)
     return;
   gint64 to_ns = sample_at (t->series, from) + BURN_WINDOW_NS;
   for (guint i = 0; i < t->series->processes->len; i++) {
@@ -354,12 +376,13 @@ gt_tally_new (const GtSeries *series)
     if (((GtProcessSeries *) series->processes->pdata[i])->pid == t.subject_pid)
       t.subject = series->processes->pdata[i];
   const json_t *start = find_event (series, "iter_start", 0);
+  gint64 over_ns = 0;
   for (guint i = 1; start != NULL; i++) {
     const json_t *next = find_event (series, "iter_start", i);
-    tally_iteration (&t, start, next);
+    over_ns = tally_iteration (&t, start, next);
     start = next;
   }
-  tally_burning (&t);
+  tally_burning (&t, over_ns);
   return tally;
 }
 
@@ -382,11 +405,11 @@ seconds_late (gint64 at_ns, gint64 asked_ns)
 double
 gt_iteration_told_late (const GtIteration *iteration)
 {
-  return seconds_late (iteration->told_ns, iteration->asked_ns);
+  return seconds_late (iteration->told_ns - iteration->stall_ns, iteration->asked_ns);
 }
 
 double
 gt_iteration_dead_late (const GtIteration *iteration)
 {
-  return seconds_late (iteration->dead_ns, iteration->asked_ns);
+  return seconds_late (iteration->dead_ns - iteration->stall_ns, iteration->asked_ns);
 }

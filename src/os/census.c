@@ -1,4 +1,5 @@
 #include "os/census_private.h"
+#include "os/error.h"
 
 #include <errno.h>
 #include <string.h>
@@ -186,12 +187,8 @@ scan (GtCensus *census, GError **error)
     pid_t pid = gt_proc_reader_next (reader);
     if (pid == 0)
       break;
-    if (pid < 0) {
-      int code = errno;
-      g_set_error (error, GT_PROC_ERROR, GT_PROC_ERROR_READ, "cannot list processes: %s",
-                   g_strerror (code));
-      return FALSE;
-    }
+    if (pid < 0)
+      return gt_os_fail (error, errno, "cannot list processes");
     init_seen |= pid == 1;
     if ((census->flags & GT_CENSUS_NOT_SELF) != 0 && pid == getpid ())
       continue;

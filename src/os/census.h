@@ -115,13 +115,13 @@ typedef struct {
   GtCensusTotals totals;
 } GtCensusResult;
 
-/* proc_root: NULL for /proc; tests point it at a tree of their own. Fails with GT_PROC_ERROR when
+/* proc_root: NULL for /proc; tests point it at a tree of their own. Fails with GT_OS_ERROR when
  * that is no readable /proc. Holds one file descriptor. */
 GtCensus *gt_census_new (const char *proc_root, GError **error);
 void gt_census_free (GtCensus *census);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (GtCensus, gt_census_free)
 
-/* One pass. NULL and GT_PROC_ERROR only when /proc itself cannot be read; a family of which nobody
+/* One pass. NULL and GT_OS_ERROR only when /proc itself cannot be read; a family of which nobody
  * is left is a result with no processes. Allocates only when the machine has more processes, or
  * processes unseen before, than in earlier passes. */
 const GtCensusResult *gt_census_take (GtCensus *census, const GtCensusOptions *options,

@@ -67,5 +67,5 @@ gboolean gt_census_read_mark (GtCensus *census, GtCensusRecord *record, GError *
 /* All that was asked for beyond the stat line, into the entry and `out`. GONE: drop the record. */
 GtProcRead gt_census_read_extras (GtCensus *census, GtCensusRecord *record, GtProcess *out);
 
-/* GT_PROC_ERROR_READ from errno; returns FALSE. */
+/* GT_OS_ERROR_SYSTEM from errno; returns FALSE. */
 gboolean gt_census_fail (pid_t pid, const char *name, GError **error);

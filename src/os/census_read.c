@@ -1,5 +1,7 @@
 #include "os/census_private.h"
 
+#include "os/error.h"
+
 #include <errno.h>
 #include <string.h>
 
@@ -15,10 +17,7 @@
 gboolean
 gt_census_fail (pid_t pid, const char *name, GError **error)
 {
-  int code = errno;
-  g_set_error (error, GT_PROC_ERROR, GT_PROC_ERROR_READ, "cannot read %s of process %d: %s", name,
-               (int) pid, g_strerror (code));
-  return FALSE;
+  return gt_os_fail (error, errno, "cannot read %s of process %d", name, (int) pid);
 }
 
 /* Another file of the process whose folder is open. DENIED: it lives, but this cannot be known.

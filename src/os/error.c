@@ -3,7 +3,7 @@
 #include <errno.h>
 #include <stdarg.h>
 
-G_DEFINE_QUARK (gt - os - error - quark, gt_os_error)
+G_DEFINE_QUARK (gt_os_error, gt_os_error)
 
 gboolean
 gt_os_fail (GError **error, int errno_value, const char *format, ...)

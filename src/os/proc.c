@@ -3,8 +3,6 @@
 #include <string.h>
 #include <unistd.h>
 
-G_DEFINE_QUARK (gt - proc - error - quark, gt_proc_error)
-
 /* Fields of /proc/PID/stat that are used, by their number in proc(5). */
 typedef enum {
   FIELD_PPID = 4,

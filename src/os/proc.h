@@ -5,20 +5,6 @@
 #include <glib.h>
 #include <sys/types.h>
 
-/* X (name, text): why looking at /proc failed */
-#define GT_PROC_ERRORS(X)                                                                          \
-  X (OPEN, "a file of /proc could not be opened")                                                  \
-  X (READ, "a file of /proc could not be read")
-
-typedef enum {
-#define X(name, text) GT_PROC_ERROR_##name,
-  GT_PROC_ERRORS (X)
-#undef X
-} GtProcError;
-
-#define GT_PROC_ERROR (gt_proc_error_quark ())
-GQuark gt_proc_error_quark (void);
-
 /* Long enough for kernel threads, whose names are not cut to 15 bytes as those of programs are. */
 #define GT_PROC_COMM_MAX 64
 

@@ -1,5 +1,7 @@
 #include "os/proc_reader.h"
 
+#include "os/error.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -51,10 +53,7 @@ gt_proc_reader_open (GtProcReader *reader, const char *root, GError **error)
     int code = errno;
     if (fd >= 0)
       close (fd);
-    g_set_error (error, GT_PROC_ERROR, GT_PROC_ERROR_OPEN,
-                 "cannot open %s: %s; is the proc file system mounted there?", root,
-                 g_strerror (code));
-    return FALSE;
+    return gt_os_fail (error, code, "%s (is the proc file system mounted there?)", root);
   }
   *reader = (GtProcReader){ .root = dir,
                             .root_fd = fd,

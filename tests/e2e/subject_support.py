@@ -87,13 +87,13 @@ class _Member(NamedTuple):
 
 
 def _member(process: census.Process) -> _Member:
-    try:
+    session, environ = -1, b""
+    # A zombie has a session still, but no environment.
+    with contextlib.suppress(OSError):
         with open(f"/proc/{process.pid}/stat", "rb") as file:
             session = int(file.read().rpartition(b") ")[2].split()[3])
         with open(f"/proc/{process.pid}/environ", "rb") as file:
             environ = file.read()
-    except OSError:
-        return _Member(process.pid, process.zombie, -1, b"")
     mark = next((entry for entry in environ.split(b"\0") if entry.startswith(b"GILOTINE_MARK=")), b"")
     return _Member(process.pid, process.zombie, session, mark)
 
@@ -112,9 +112,11 @@ def family(mark: str) -> Iterator[set[int]]:
         yield sessions
     finally:
         end = time.monotonic() + PATIENCE_SECONDS
+        known: set[int] = set()
         while True:
             members = [_member(process) for process in census.descendants()]
-            mine = [m for m in members if m.mark == wanted or m.session in sessions]
+            mine = [m for m in members if m.mark == wanted or m.session in sessions or m.pid in known]
+            known.update(m.pid for m in mine)
             for member in mine:
                 if not member.zombie:
                     os.kill(member.pid, signal.SIGKILL)
@@ -178,7 +180,8 @@ class Worker:
             sent = app.send_task("tasks.leak_demo", args=args, kwargs=kwargs, queue=QUEUE, connection=connection)
             self.result = sent.get(timeout=PATIENCE_SECONDS)
         self.wait_for("the end of the trace", lambda: len(self.told("task_end")) > ends)
-        self.wait_for("the end of the log", lambda: len(self.said("iter=")) == len(self.told("iter_end")))
+        for line, event in (("iter=", "iter_end"), ("cleanup ", "cleanup")):
+            self.wait_for("the end of the log", lambda: len(self.said(line)) == len(self.told(event)))
         return self.result
 
     def outcomes(self) -> list[str]:

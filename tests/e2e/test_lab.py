@@ -271,13 +271,6 @@ def test_sigkill_of_the_lab_leaves_nothing(gilotine, tmp_path):
         time.sleep(0.05)
     assert marked(tmp_path) == []
     assert list(tmp_path.glob("gilotine-*")) == []
-    # Orphaned stubs became ours: reap them.
-    while True:
-        try:
-            if os.waitpid(-1, os.WNOHANG)[0] == 0:
-                break
-        except ChildProcessError:
-            break
 
 
 def test_a_full_disk_ends_the_run_with_a_clear_error(gilotine, tmp_path):
@@ -299,5 +292,26 @@ def test_a_full_disk_ends_the_run_with_a_clear_error(gilotine, tmp_path):
     )
     assert result.returncode == 111
     assert "raw.jsonl: File too large" in result.stderr
+    assert marked(tmp_path) == []
+    assert list(tmp_path.glob("gilotine-*")) == []
+
+
+def test_over_rabbitmq(gilotine, tmp_path):
+    """A private server: the same verdicts, and neither it nor its port mapper remains."""
+    ini = tmp_path / "small.ini"
+    ini.write_text("[experiment]\niterations=2\ntimeout=0.3\nquery-seconds=1.5\nlinger=1\n[matrix a]\nstart=fork;forkserver\n")
+    result = subprocess.run(
+        [gilotine, "lab", str(ini), "--out", str(tmp_path / "out"), "--broker", "rabbitmq", "--json"],
+        capture_output=True,
+        text=True,
+        timeout=200,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+    )
+    assert result.returncode == 0, result.stderr
+    subjects = by_name(json.loads(result.stdout))
+    assert {name: s["verdict"] for name, s in subjects.items()} == {
+        "gil-process-fork-capi": "leaked",
+        "gil-process-forkserver-capi": "held",
+    }
     assert marked(tmp_path) == []
     assert list(tmp_path.glob("gilotine-*")) == []

@@ -4,6 +4,7 @@ was built."""
 import json
 import os
 import re
+import secrets
 import shutil
 import socket
 import subprocess
@@ -36,12 +37,14 @@ def folder():
     shutil.rmtree(path)
 
 
-def in_python(python, script, *options, timeout=support.PATIENCE_SECONDS, **env):
+def in_python(python, script, *options, **env):
     """Runs a script with the subject's modules at hand and gives what it printed last, from JSON."""
-    done = subprocess.run(
-        [python, *options, "-c", textwrap.dedent(script)], env=environment(**env), text=True, timeout=timeout,
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )
+    mark = secrets.token_hex(8)
+    with support.family(mark):
+        done = subprocess.run(
+            [python, *options, "-c", textwrap.dedent(script)], env=environment(**env, GILOTINE_MARK=mark), text=True,
+            stdin=subprocess.DEVNULL, capture_output=True, timeout=support.PATIENCE_SECONDS,
+        )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
 
@@ -150,6 +153,19 @@ def test_an_interrupted_module_says_so_in_its_own_way_and_is_not_called_a_timeou
         assert worker.told("gil_status")[0]["driver"] == "module"
 
 
+def test_only_the_decorators_own_exception_is_a_timeout():
+    it = interpreter_with(free_threaded=False)
+    script = """
+        import json, timeout_decorator
+        from experiment import outcome_of
+        errors = None, timeout_decorator.TimeoutError(), TimeoutError(), AssertionError(), RuntimeError("Query interrupted")
+        print(json.dumps([outcome_of(error) for error in errors]))
+    """
+    assert in_python(it.python, script) == [
+        "ok", "timeout", "error:TimeoutError", "error:AssertionError", "error:RuntimeError",
+    ]
+
+
 # ---- lines, trace and result say the same ----------------------------------------------------------------
 
 
@@ -159,10 +175,10 @@ def test_lines_trace_and_result_agree(it, folder):
         # As a producer by hand might send them.
         worker.run(iterations="2", rows=1000.0, timeout_sec="20")
         assert worker.outcomes() == ["ok", "ok"]
-        assert worker.said("task_start") == ['task_start mode="my label" use_signals=false cleanup_children=false']
+        assert worker.said("task_start") == ['task_start mode="my label" use_signals=False cleanup_children=False']
         version = subprocess.check_output([it.python, "-c", "import platform; print(platform.python_version())"], text=True)
         assert worker.said("gil_status") == [
-            f"gil_status build_free_threaded={str(it.free_threaded).lower()} gil_enabled={str(not it.free_threaded).lower()}"
+            f"gil_status build_free_threaded={it.free_threaded} gil_enabled={not it.free_threaded}"
             f" python_version={version.strip()} start_method=fork driver=capi set_by=build"
         ]
         events = [event["ev"] for event in worker.events]
@@ -301,7 +317,8 @@ def test_clean_up_reaches_grandchildren_and_those_that_ignore_sigterm(it):
         family = '''if True:
             import signal, subprocess, sys, time
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
-            child = subprocess.Popen([sys.executable, "-c", "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(600)"])
+            deaf = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(1, flush=True)"
+            child = subprocess.Popen([sys.executable, "-c", deaf + "; time.sleep(600)"])
             time.sleep(600)'''
         stubborn = subprocess.Popen([sys.executable, "-c", family], stdout=subprocess.PIPE)
         stubborn.stdout.readline()
@@ -309,6 +326,8 @@ def test_clean_up_reaches_grandchildren_and_those_that_ignore_sigterm(it):
         context = multiprocessing.get_context("forkserver")
         served = context.Process(target=time.sleep, args=(600,))
         served.start()
+        forked = multiprocessing.get_context("fork").Process(target=time.sleep, args=(600,))
+        forked.start()
         zombie = subprocess.Popen(["true"])
         while not census.read_process(zombie.pid).zombie: time.sleep(0.01)
         helpers = cleanup.infrastructure()
@@ -316,13 +335,14 @@ def test_clean_up_reaches_grandchildren_and_those_that_ignore_sigterm(it):
         left = {p.pid for p in census.descendants()}
         again = context.Process(target=int)
         again.start(); again.join(30)
-        print(json.dumps([list(result), len(helpers), left == helpers, served.exitcode, again.exitcode]))
+        print(json.dumps([list(result), len(helpers), left == helpers, served.exitcode, forked.exitcode, again.exitcode]))
     """
-    result, helpers, only_helpers, served, again = in_python(it.python, script)
-    # stubborn and its child, meek, served were alive; two of them ignored the request.
-    assert result == [4, 2, 0]
+    result, helpers, only_helpers, *exits = in_python(it.python, script)
+    # stubborn and its child, meek, served and forked were alive; two of them ignored the request.
+    assert result == [5, 2, 0]
     assert (helpers, only_helpers) == (2, True)
-    assert (served, again) == (-15, 0)
+    # multiprocessing knows how its own children ended, and can start new ones.
+    assert exits == [-15, -15, 0]
 
 
 # ---- census ----------------------------------------------------------------------------------------------
@@ -360,7 +380,8 @@ def test_the_census_counts_all_generations_and_knows_zombies():
         gone = census.read_process(dead.pid)
         subprocess.run(["kill", *[str(p.pid) for p in family if not p.zombie]])
         shell.wait()
-        print(json.dumps([len(family), [p.zombie for p in family].count(True), nobody.zombie, gone is None, census.descendants(2**22)]))
+        zombies = sum(p.zombie for p in family)
+        print(json.dumps([len(family), zombies, nobody.zombie, gone is None, census.descendants(2**22)]))
     """
     assert in_python(it.python, script) == [3, 1, True, True, []]
 
@@ -455,6 +476,20 @@ def test_a_culprit_from_before_the_watch_is_found_afterwards(undeclared, folder)
         assert status[0]["culprit"]["module"] == "_undeclared"
         line = worker.said("gil_status")[0]
         assert f"set_by=import culprit=_undeclared file={undeclared}/_undeclared" in line
+        assert line.endswith(" chain=_undeclared")
+
+
+def test_an_extension_that_comes_when_the_gil_is_on_already_is_not_blamed(undeclared):
+    it = interpreter_with(free_threaded=True)
+    script = """
+        import json, outer, gil_status
+        watch = gil_status.Watch(); watch.install()
+        import _sqlite3
+        early = watch.culprit
+        gil_status.Status(watch).find_culprit()
+        print(json.dumps([early, watch.culprit.module, gil_status.probe(["_sqlite3", "no_such_module"])]))
+    """
+    assert in_python(it.python, script, PYTHONPATH=f"{SUBJECT}:{undeclared}") == [None, "_undeclared", None]
 
 
 def test_a_gil_that_comes_on_during_a_task_is_told_again(undeclared, folder):
@@ -497,7 +532,7 @@ def test_the_subject_itself_leaves_the_gil_off(folder):
         ("DUCKDB_DRIVER", "odbc", "capi, module"),
         ("DUCKDB_QUERY", "select 1", "{rows}"),
         ("DUCKDB_LIBRARY", "/nonexistent/libduckdb.so", "no such file"),
-        ("TIMEOUT_USE_SIGNALS", "yes", "0, 1, false, true"),
+        ("TIMEOUT_USE_SIGNALS", "maybe", "0, 1, false, true"),
         ("CLEANUP_CHILDREN", "2", "0, 1, false, true"),
         ("SUBJECT_SIGTERM", "ignore", "inherit, default"),
         ("CLEANUP_GRACE", "-1", "seconds"),

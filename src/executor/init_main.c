@@ -164,7 +164,8 @@ remove_tree (const char *dir)
 }
 
 /* By the system call: glibc keeps its hands on signals 32 and 33, which can be inherited as ignored
- * like any other. All zero is SIG_DFL with no flags, in whatever order the kernel has the fields. */
+ * like any other. All zero is SIG_DFL with no flags, in whatever order the kernel has the fields.
+ */
 static void
 reset_signal (int signo)
 {

@@ -272,6 +272,9 @@ start_hogs (guint n)
     pid_t pid = fork ();
     if (pid == 0) {
       prctl (PR_SET_PDEATHSIG, SIGKILL);
+      /* Somebody else's work: in our session the kernel's autogroup would count it as ours, and
+       * a thread of ours that wakes would have to wait for its own group's turn. */
+      setsid ();
       for (;;)
         ;
     }

@@ -192,7 +192,9 @@ write_results (const char *dir, const char *table, const json_t *json, GError **
   g_autofree char *table_path = g_build_filename (dir, "table.txt", NULL);
   g_autofree char *json_path = g_build_filename (dir, "result.json", NULL);
   char *text = json_dumps (json, JSON_INDENT (2));
-  gboolean ok = text != NULL && g_file_set_contents (table_path, table, -1, error)
+  if (text == NULL)
+    g_error ("the results cannot be written as JSON");
+  gboolean ok = g_file_set_contents (table_path, table, -1, error)
                 && g_file_set_contents (json_path, text, -1, error);
   free (text);
   return ok;

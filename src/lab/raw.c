@@ -59,6 +59,9 @@ write_text (const char *text, size_t length, void *file)
 gboolean
 gt_raw_write (GtRaw *raw, json_t *record, GError **error)
 {
+  /* jansson makes no record of text that is not UTF-8. */
+  if (record == NULL)
+    return fail (raw, EILSEQ, error);
   int failed = json_dump_callback (record, write_text, raw->file, JSON_COMPACT);
   json_decref (record);
   if (failed != 0 || putc ('\n', raw->file) == EOF)

@@ -335,6 +335,8 @@ gt_table_text (const GtRun *run, const GPtrArray *findings, gboolean detail, gbo
   append_gil (out, findings);
   append_skipped (out, findings);
   append_conflicts (out, findings);
+  if (run->complete && run->left == 0)
+    g_string_append (out, "Afterwards no process of the run was left anywhere.\n");
   if (detail)
     append_detail (out, findings);
   g_autoptr (GPtrArray) answers = gt_findings_answers (findings);
@@ -349,13 +351,14 @@ gt_table_text (const GtRun *run, const GPtrArray *findings, gboolean detail, gbo
 static json_t *
 iteration_json (const GtIteration *it)
 {
-  return json_pack ("{si ss sf sf sf sb sb si sI sI sI sI sf s[III]}", "n", (int) it->n, "outcome",
-                    it->outcome, "asked", seconds (it->asked_ns), "told", seconds (it->told_ns),
-                    "dead", seconds (it->dead_ns), "cut_short", it->cut_short, "worked", it->worked,
-                    "alive_at_end", (int) it->alive_at_end, "children", (json_int_t) it->children,
-                    "zombies", (json_int_t) it->zombies, "seen_children",
-                    (json_int_t) it->seen_children, "seen_zombies", (json_int_t) it->seen_zombies,
-                    "cpu_after", seconds (it->cpu_after_ns), "cleanup", (json_int_t) it->cleanup[0],
+  return json_pack ("{si ss sf sf sf sb sb si sI sI sI sI sf sf s[III]}", "n", (int) it->n,
+                    "outcome", it->outcome, "asked", seconds (it->asked_ns), "told",
+                    seconds (it->told_ns), "dead", seconds (it->dead_ns), "cut_short",
+                    it->cut_short, "worked", it->worked, "alive_at_end", (int) it->alive_at_end,
+                    "children", (json_int_t) it->children, "zombies", (json_int_t) it->zombies,
+                    "seen_children", (json_int_t) it->seen_children, "seen_zombies",
+                    (json_int_t) it->seen_zombies, "stall", seconds (it->stall_ns), "cpu_after",
+                    seconds (it->cpu_after_ns), "cleanup", (json_int_t) it->cleanup[0],
                     (json_int_t) it->cleanup[1], (json_int_t) it->cleanup[2]);
 }
 

@@ -11,6 +11,9 @@
 /* How long a survivor is watched to tell burning from sleeping. */
 #define BURN_WINDOW_NS (200 * GT_NSEC_PER_MSEC)
 
+/* An observer that was due every 20 ms and came after this did not run: nobody did. */
+#define STALL_LEAST_NS (150 * GT_NSEC_PER_MSEC)
+
 /* The bookkeeping around one subject while its figures are computed. */
 typedef struct {
   const GtSeries *series;
@@ -176,6 +179,20 @@ tally_own_work (const Tallying *t, GtIteration *it, gint64 next_ns, gint64 *dead
                         - gt_process_cpu_at (t->series, t->subject, asked);
 }
 
+/* Time between two instants in which not even the observer ran. */
+static gint64
+stalled_ns (const GtSeries *series, gint64 from_ns, gint64 to_ns)
+{
+  gint64 stalled = 0;
+  for (guint s = MAX (sample_from (series, from_ns), 1);
+       s < series->sample_ns->len && sample_at (series, s - 1) < to_ns; s++) {
+    gint64 gap = MIN (sample_at (series, s), to_ns) - MAX (sample_at (series, s - 1), from_ns);
+    if (gap >= STALL_LEAST_NS)
+      stalled += gap;
+  }
+  return stalled;
+}
+
 /* --- the observer's own count --------------------------------------------------------------- */
 
 /* Descendants of the process that runs the task, in one sample. */
@@ -285,6 +302,7 @@ tally_iteration (const Tallying *t, const json_t *start, const json_t *next_star
   tally_work_processes (t, &it, next_ns, over_ns, &dead_ns);
   tally_own_work (t, &it, next_ns, &dead_ns);
   it.dead_ns = MAX (dead_ns - it.start_ns, 0);
+  it.stall_ns = stalled_ns (series, it.start_ns, it.start_ns + MAX (it.told_ns, it.dead_ns));
   tally_cleanup (&it, cleanup);
   if (end != NULL)
     compare_counts (t, &it, end);
@@ -387,11 +405,11 @@ seconds_late (gint64 at_ns, gint64 asked_ns)
 double
 gt_iteration_told_late (const GtIteration *iteration)
 {
-  return seconds_late (iteration->told_ns, iteration->asked_ns);
+  return seconds_late (iteration->told_ns - iteration->stall_ns, iteration->asked_ns);
 }
 
 double
 gt_iteration_dead_late (const GtIteration *iteration)
 {
-  return seconds_late (iteration->dead_ns, iteration->asked_ns);
+  return seconds_late (iteration->dead_ns - iteration->stall_ns, iteration->asked_ns);
 }

@@ -18,6 +18,7 @@ typedef struct {
   gboolean cut_short;                /* it was still alive at dead_ns, when the lab ended it */
   gboolean worked;                   /* its work burned CPU at all */
   guint alive_at_end;       /* processes of its work alive when it was over, clean-up included */
+  gint64 stall_ns;          /* the machine stood still meanwhile: not even the observer ran */
   gint64 cpu_after_ns;      /* burnt after `asked`; a lower bound */
   gint64 children, zombies; /* the subject's own count; -1 = it did not count */
   gint64 seen_children, seen_zombies; /* the observer's at that moment; -1 = no sample there */
@@ -38,6 +39,7 @@ typedef struct {
 GtTally *gt_tally_new (const GtSeries *series);
 void gt_tally_free (GtTally *tally);
 
-/* In seconds: how late an iteration told, and how late its work was dead; 0 when in time. */
+/* In seconds: how late an iteration told, and how late its work was dead; 0 when in time. What the
+ * machine stood still is not held against it. */
 double gt_iteration_told_late (const GtIteration *iteration);
 double gt_iteration_dead_late (const GtIteration *iteration);

@@ -6,8 +6,9 @@
 typedef struct {
   const GtSubject *subject;
   const GtTally *tally;
-  guint iterations, in_time, timeouts, errors, oks, survived;
+  guint iterations, in_time, told_in_time, timeouts, errors, oks, survived;
   gboolean worked; /* in any iteration */
+  gint64 stall_ns; /* of all iterations */
   double tolerance;
 } Evidence;
 
@@ -48,6 +49,8 @@ evidence_of (const GtTally *tally)
     e.oks += g_str_equal (it->outcome, "ok");
     e.survived += it->alive_at_end > 0;
     e.worked |= it->worked;
+    e.told_in_time += gt_iteration_told_late (it) <= e.tolerance;
+    e.stall_ns += it->stall_ns;
   }
   return e;
 }
@@ -145,7 +148,7 @@ never_fired (const Evidence *e)
 static gboolean
 is_cleaned (const Evidence *e)
 {
-  return factor_is (e, GT_FACTOR_STRATEGY, "clean");
+  return factor_is (e, GT_FACTOR_STRATEGY, "clean") && e->told_in_time == e->iterations;
 }
 
 static gboolean
@@ -326,6 +329,8 @@ note_text (const Evidence *e, GtVerdict verdict)
     return NULL;
   if (is_module_signals (e) || (verdict == GT_VERDICT_LATE && e->in_time > 0))
     return g_strdup_printf ("race: %u of %u in time", e->in_time, e->iterations);
+  if (e->stall_ns > 0)
+    return g_strdup_printf ("the machine stood still for %.1f s", (double) e->stall_ns / 1e9);
   if (e->errors > 0)
     return g_strdup (e->tally->first_error);
   return NULL;

@@ -186,6 +186,26 @@ a_child_dead_in_time_is_held (void)
 }
 
 static void
+a_machine_that_stood_still_is_not_the_subjects_fault (void)
+{
+  for (int observed = 0; observed <= 1; observed++) {
+    Script s = script_new ();
+    begin (&s, "a", "process", "fork", "capi");
+    start_iteration (&s);
+    for (gint64 at = 1020; at <= 3000; at += 20)
+      if (observed || at < 1400 || at > 2400)
+        sample (&s, at, 210, at < 2420 ? 'R' : 'Z', 390, "d");
+    finish (&s, "timeout", 2410, 1, 1);
+    g_autoptr (GPtrArray) findings = gt_findings_new (s.run);
+    g_assert_cmpint (finding (findings, 0)->verdict, ==,
+                     observed ? GT_VERDICT_LATE : GT_VERDICT_HELD);
+    if (!observed)
+      g_assert_nonnull (strstr (finding (findings, 0)->note, "stood still for 1.0 s"));
+    gt_run_free (s.run);
+  }
+}
+
+static void
 a_handler_that_waits_for_the_call_is_late_and_the_interpreter_blamed (void)
 {
   Script s = script_new ();
@@ -349,6 +369,7 @@ main (int argc, char **argv)
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/verdict/leaked", a_child_that_burns_on_is_leaked_and_the_handler_blamed);
   g_test_add_func ("/verdict/held", a_child_dead_in_time_is_held);
+  g_test_add_func ("/verdict/stall", a_machine_that_stood_still_is_not_the_subjects_fault);
   g_test_add_func ("/verdict/late",
                    a_handler_that_waits_for_the_call_is_late_and_the_interpreter_blamed);
   g_test_add_func ("/verdict/refused", an_error_before_any_work_is_refused);

@@ -1,8 +1,11 @@
-/* gilotine: dispatches to one cmd_*.c; nothing else lives here. */
+/* gilotine: dispatches to one cmd_*.c, or to gilotine-full, which is this same file with all of
+ * them; nothing else lives here. */
 #include "cli/cmd.h"
 
+#include "os/paths.h"
+
+#include <errno.h>
 #include <fcntl.h>
-#include <locale.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -13,8 +16,15 @@ typedef struct {
   const char *help;
 } Command;
 
+#define HERE_FUNC(suffix) gt_cmd_##suffix
+#ifdef GT_FULL
+#define APART_FUNC(suffix) gt_cmd_##suffix
+#else
+#define APART_FUNC(suffix) NULL
+#endif
+
 static const Command commands[] = {
-#define X(name, suffix, help) { name, gt_cmd_##suffix, help },
+#define X(name, suffix, where, help) { name, where##_FUNC (suffix), help },
   GT_COMMANDS (X)
 #undef X
       { NULL, NULL, NULL },
@@ -52,11 +62,32 @@ finish (int code)
   return code != GT_EXIT_OK ? code : GT_EXIT_SYSTEM;
 }
 
+/* `run` hands its caller's descriptors on as they are, closed ones too. */
+static int
+run_here (const Command *command, int argc, char **argv)
+{
+  if (strcmp (command->name, "run") == 0)
+    return command->func (argc, argv);
+  open_standard_descriptors ();
+  return finish (command->func (argc, argv));
+}
+
+/* Returns only when that fails. */
+static int
+run_apart (char **argv)
+{
+  g_autoptr (GError) error = NULL;
+  g_autofree char *program = gt_path_program ("gilotine-full", &error);
+  if (program != NULL)
+    execv (program, argv);
+  fprintf (stderr, "gilotine %s: %s\n", argv[1],
+           error != NULL ? error->message : g_strerror (errno));
+  return GT_EXIT_SYSTEM;
+}
+
 int
 main (int argc, char **argv)
 {
-  open_standard_descriptors ();
-  setlocale (LC_ALL, "");
   if (argc < 2) {
     print_help (stderr);
     return GT_EXIT_USAGE;
@@ -72,7 +103,7 @@ main (int argc, char **argv)
   }
   for (const Command *c = commands; c->name != NULL; c++)
     if (strcmp (name, c->name) == 0)
-      return finish (c->func (argc - 1, argv + 1));
+      return c->func != NULL ? run_here (c, argc - 1, argv + 1) : run_apart (argv);
   fprintf (stderr, "gilotine: no command '%s'; 'gilotine --help' lists them\n", name);
   return GT_EXIT_USAGE;
 }

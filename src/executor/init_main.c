@@ -275,6 +275,11 @@ set_up (Init *init)
     (void) setsid ();
   if (!init->options.pgroup && prctl (PR_SET_CHILD_SUBREAPER, 1) < 0)
     die (init, "PR_SET_CHILD_SUBREAPER");
+  /* A family of the same user can stop us. When the owner dies then, this wakes us, to find that
+   * out; at any other time it means nothing, so it does not matter that it comes with the owner's
+   * thread. */
+  if (init->options.owner_fd >= 0)
+    (void) prctl (PR_SET_PDEATHSIG, SIGCONT);
   /* An inherited "ignore SIGCHLD" would reap the family behind our back. */
   reset_signal (SIGCHLD);
   (void) signal (SIGPIPE, SIG_IGN);

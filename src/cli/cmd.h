@@ -24,7 +24,8 @@ typedef int (*GtCommandFunc) (int argc, char **argv);
 #define GT_COMMANDS(X)                                                                             \
   X ("lab", lab, "run an experiment on the real stack and say which limits held")                  \
   X ("send", send, "send a Celery task, wait for its result")                                      \
-  X ("census", census, "look at a family of processes from outside: zombies, CPU burnt, memory")
+  X ("census", census, "look at a family of processes from outside: zombies, CPU burnt, memory")   \
+  X ("doctor", doctor, "what this machine offers, and which promises hold on it")
 
 #define X(name, suffix, help) int gt_cmd_##suffix (int argc, char **argv);
 GT_COMMANDS (X)

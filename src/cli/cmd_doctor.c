@@ -80,6 +80,18 @@ load_manifest (GtDoctor *doctor)
     doctor->manifest_problem = g_strdup (error->message);
 }
 
+/* Without these every family fails, and the reason is told once. */
+static void
+find_obstacle (GtDoctor *doctor)
+{
+  g_autofree char *keeper = gt_path_program ("gilotine-init", NULL);
+  doctor->has_proc = gt_machine_proc_mount ().mounted;
+  if (!doctor->has_proc)
+    doctor->blocked = "/proc is not mounted";
+  else if (keeper == NULL)
+    doctor->blocked = "gilotine-init is missing";
+}
+
 static void
 row_clear (gpointer data)
 {
@@ -146,6 +158,7 @@ gt_cmd_doctor (int argc, char **argv)
   GtDoctor doctor = { .hierarchies = gt_hierarchies_read () };
   doctor.container = gt_machine_container (NULL);
   load_manifest (&doctor);
+  find_obstacle (&doctor);
   g_autoptr (GArray) results = examine (&doctor);
   int code = report (results, &options);
   g_ptr_array_unref (doctor.hierarchies);

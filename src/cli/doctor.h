@@ -96,6 +96,8 @@ struct GtDoctor {
   GKeyFile *manifest;     /* of the cache; empty when there is none */
   char *manifest_path;
   char *manifest_problem; /* NULL: read, or not there */
+  gboolean has_proc;
+  const char *blocked;    /* why no family can be started at all; NULL = nothing is in the way */
   GtDoctorResult *result; /* of the check that runs now */
 };
 

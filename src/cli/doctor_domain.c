@@ -8,10 +8,16 @@
 #include <string.h>
 #include <unistd.h>
 
-/* The probe's own words without the "domain NAME: " that the row says already. */
+/* NULL when the domain works. The probe's own words without the "domain NAME: " that the row says
+ * already. Free with g_free(). */
 static char *
-reason_of (const GError *error)
+why_not (const GtDoctor *doctor, GtDomain domain)
 {
+  g_autoptr (GError) error = NULL;
+  if (doctor->blocked != NULL)
+    return g_strdup_printf ("not tried: %s", doctor->blocked);
+  if (gt_domain_probe (domain, &error))
+    return NULL;
   const char *colon
       = g_str_has_prefix (error->message, "domain ") ? strchr (error->message, ':') : NULL;
   return g_strdup (colon != NULL ? colon + 2 : error->message);
@@ -65,10 +71,10 @@ static void
 add_namespace (GtDoctor *doctor, const char *label, const char *key, GtDomain domain,
                const char *advice)
 {
-  g_autoptr (GError) error = NULL;
-  gboolean works = gt_domain_probe (domain, &error);
-  g_autofree char *reason = works ? NULL : reason_of (error);
-  gt_doctor_add (doctor, works ? GT_MARK_OK : GT_MARK_FACT, label, works ? NULL : advice, "%s",
+  g_autofree char *reason = why_not (doctor, domain);
+  gboolean works = reason == NULL;
+  gt_doctor_add (doctor, works ? GT_MARK_OK : GT_MARK_FACT, label,
+                 works || doctor->blocked != NULL ? NULL : advice, "%s",
                  works ? "can be made" : reason);
   gt_doctor_fact (doctor, key, json_boolean (works));
 }
@@ -84,9 +90,13 @@ void
 gt_check_keeper (GtDoctor *doctor)
 {
   g_autoptr (GError) error = NULL;
-  g_autofree char *path = gt_path_program ("gilotine-init", &error);
+  g_autofree char *found = gt_path_program ("gilotine-init", &error);
+  g_autofree char *path = found != NULL ? g_canonicalize_filename (found, NULL) : NULL;
   gt_doctor_fact (doctor, "path", gt_doctor_text (path));
-  if (path == NULL)
+  if (path == NULL && !doctor->has_proc)
+    gt_doctor_add (doctor, GT_MARK_FACT, "gilotine-init", NULL,
+                   "without /proc our own programs are not found");
+  else if (path == NULL)
     gt_doctor_add (doctor, GT_MARK_MISSING, "gilotine-init",
                    "install gilotine as a whole ('make install'), or set GILOTINE_LIBEXECDIR to "
                    "the folder it is in",
@@ -99,10 +109,9 @@ void
 gt_check_domains (GtDoctor *doctor)
 {
   for (GtDomain domain = 0; domain < GT_N_DOMAINS; domain++) {
-    g_autoptr (GError) error = NULL;
     g_autofree char *label = g_strdup_printf ("domain %s", gt_domain_name (domain));
-    gboolean works = gt_domain_probe (domain, &error);
-    g_autofree char *reason = works ? NULL : reason_of (error);
+    g_autofree char *reason = why_not (doctor, domain);
+    gboolean works = reason == NULL;
     gt_doctor_add (doctor, works ? GT_MARK_OK : GT_MARK_FACT, label, NULL, "%s",
                    works ? gt_domain_promise (domain) : reason);
     gt_doctor_fact (doctor, gt_domain_name (domain),
@@ -114,15 +123,14 @@ gt_check_domains (GtDoctor *doctor)
 static void
 add_purpose (GtDoctor *doctor, GtPurpose purpose, const char *label, gboolean wants_namespace)
 {
-  GtDomain domain = gt_domain_best (purpose);
-  g_autoptr (GError) error = NULL;
-  gboolean works = gt_domain_probe (domain, &error);
-  g_autofree char *not_held = g_strdup_printf ("%s: not held", label);
-  if (!works || domain == GT_DOMAIN_PGROUP) {
-    g_autofree char *reason = works ? NULL : reason_of (error);
-    gt_doctor_add (doctor, GT_MARK_MISSING, label,
-                   "see what is missing above: without a keeper and /proc no family can be held",
-                   "%s", works ? "only the process group: nothing is promised" : reason);
+  GtDomain domain = doctor->blocked == NULL ? gt_domain_best (purpose) : GT_DOMAIN_PGROUP;
+  g_autofree char *reason = why_not (doctor, domain);
+  g_autofree char *gap = g_strdup_printf ("%s: gap", label);
+  if (reason != NULL || domain == GT_DOMAIN_PGROUP) {
+    gt_doctor_add (doctor, GT_MARK_MISSING, label, NULL, "%s",
+                   doctor->blocked != NULL ? doctor->blocked
+                   : reason != NULL        ? reason
+                                           : "only the process group: nothing is promised");
     gt_doctor_fact (doctor, "domain", NULL);
     return;
   }
@@ -133,7 +141,7 @@ add_purpose (GtDoctor *doctor, GtPurpose purpose, const char *label, gboolean wa
                                                         : pidns_advice (doctor);
   gt_doctor_add (doctor, weak ? GT_MARK_WARN : GT_MARK_OK, label, advice, "%s: %s",
                  gt_domain_name (domain), gt_domain_promise (domain));
-  gt_doctor_add (doctor, GT_MARK_FACT, not_held, NULL, "%s", gt_domain_gap (domain));
+  gt_doctor_add (doctor, GT_MARK_FACT, gap, NULL, "%s", gt_domain_gap (domain));
   gt_doctor_fact (doctor, "domain", gt_doctor_text (gt_domain_name (domain)));
   gt_doctor_fact (doctor, "promise", gt_doctor_text (gt_domain_promise (domain)));
   gt_doctor_fact (doctor, "gap", gt_doctor_text (gt_domain_gap (domain)));

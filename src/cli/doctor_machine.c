@@ -31,7 +31,11 @@ gt_check_kernel (GtDoctor *doctor)
   json_t *features = json_object ();
   for (GtKernelFeature f = 0; f < GT_N_KERNEL_FEATURES; f++) {
     int problem = gt_kernel_feature_try (f);
-    json_object_set_new (features, gt_kernel_feature_name (f), json_boolean (problem == 0));
+    gboolean unknown = problem == ENOENT && !doctor->has_proc;
+    json_object_set_new (features, gt_kernel_feature_name (f),
+                         unknown ? json_null () : json_boolean (problem == 0));
+    if (unknown)
+      continue;
     if (problem == 0)
       g_string_append_printf (there, "%s%s", there->len > 0 ? ", " : "",
                               gt_kernel_feature_name (f));
@@ -104,18 +108,18 @@ gt_check_cgroups (GtDoctor *doctor)
   gt_doctor_fact (doctor, "own", gt_doctor_text (v2 != NULL ? v2->own : NULL));
   if (v2 == NULL)
     return;
-  gboolean writable = v2->own != NULL && access (v2->own, W_OK) == 0;
-  gt_doctor_fact (doctor, "writable", json_boolean (writable));
-  gt_doctor_fact (doctor, "read_only", json_boolean (v2->read_only));
+  int problem = v2->own == NULL ? ENOENT : access (v2->own, W_OK) == 0 ? 0 : errno;
+  gt_doctor_fact (doctor, "writable", json_boolean (problem == 0));
   if (v2->own == NULL)
     gt_doctor_add (doctor, GT_MARK_WARN, "our cgroup", NULL,
                    "outside of what %s shows: it cannot be used", v2->mount);
   else
-    gt_doctor_add (doctor, writable ? GT_MARK_OK : GT_MARK_FACT, "our cgroup", NULL, "%s, %s",
+    gt_doctor_add (doctor, problem == 0 ? GT_MARK_OK : GT_MARK_FACT, "our cgroup", NULL, "%s, %s",
                    v2->own,
-                   writable        ? "ours to use"
-                   : v2->read_only ? "mounted read-only"
-                                   : "belongs to another user");
+                   problem == 0        ? "ours to use"
+                   : problem == EROFS  ? "mounted read-only"
+                   : problem == ENOENT ? "hidden by another mount"
+                                       : "belongs to another user");
 }
 
 void

@@ -46,6 +46,15 @@ manifest_text (const GtDoctor *doctor, const char *group, const char *key)
   return g_key_file_get_string (doctor->manifest, group, key, NULL);
 }
 
+/* Nothing is asked where no family can be started: TRUE, and it is said. */
+static gboolean
+is_blocked (GtDoctor *doctor, const char *label, const char *what)
+{
+  if (doctor->blocked != NULL)
+    gt_doctor_add (doctor, GT_MARK_FACT, label, NULL, "%s, not asked: %s", what, doctor->blocked);
+  return doctor->blocked != NULL;
+}
+
 static json_t *
 ask_json (char *line)
 {
@@ -64,10 +73,13 @@ static void
 check_executor (GtDoctor *doctor)
 {
   g_autoptr (GError) error = NULL;
-  g_autofree char *path = gt_path_program ("gilotine-duckdb", NULL);
+  g_autofree char *found = gt_path_program ("gilotine-duckdb", NULL);
+  g_autofree char *path = found != NULL ? g_canonicalize_filename (found, NULL) : NULL;
   const char *argv[] = { path, "--version", NULL };
-  g_autofree char *line = path != NULL ? gt_doctor_ask (argv, NULL, DUCKDB_NS, &error) : NULL;
   gt_doctor_fact (doctor, "executor", gt_doctor_text (path));
+  if (!doctor->has_proc || (path != NULL && is_blocked (doctor, "DuckDB executor", path)))
+    return;
+  g_autofree char *line = path != NULL ? gt_doctor_ask (argv, NULL, DUCKDB_NS, &error) : NULL;
   gt_doctor_fact (doctor, "executor_version", gt_doctor_text (line));
   if (path == NULL)
     gt_doctor_add (doctor, GT_MARK_WARN, "DuckDB executor",
@@ -99,6 +111,8 @@ check_library (GtDoctor *doctor)
                    "none in %s: the lab has no driver 'capi'", doctor->manifest_path);
     return;
   }
+  if (is_blocked (doctor, "libduckdb", library))
+    return;
   json_t *answer = ask_json (gt_doctor_ask_self ("duckdb", library, DUCKDB_NS, &error));
   const char *version = member (answer, "version");
   gt_doctor_fact (doctor, "version", gt_doctor_text (version));
@@ -147,6 +161,8 @@ check_interpreter (GtDoctor *doctor, const char *group)
                    "none in %s: the lab cannot run it", doctor->manifest_path);
     return;
   }
+  if (is_blocked (doctor, label, python))
+    return;
   g_autoptr (GError) error = NULL;
   const char *argv[] = { python, "-I", "-W", "ignore", "-c", PYTHON_QUESTION, NULL };
   json_t *answer = ask_json (gt_doctor_ask (argv, NULL, PYTHON_NS, &error));
@@ -277,7 +293,7 @@ gt_check_broker (GtDoctor *doctor)
   g_autofree char *shown = gt_broker_url_display (url);
   gt_doctor_fact (doctor, "url", gt_doctor_text (shown));
   gt_doctor_fact (doctor, "named", json_boolean (named));
-  if (is_no_amqp (doctor, url, shown))
+  if (is_no_amqp (doctor, url, shown) || is_blocked (doctor, "broker", shown))
     return;
   g_autoptr (GError) error = NULL;
   json_t *answer = ask_json (gt_doctor_ask_self ("broker", NULL, BROKER_NS, &error));

@@ -105,12 +105,10 @@ verdict (const GArray *results)
 {
   guint counts[GT_N_MARKS];
   GtMark worst = count (results, counts);
+  guint warnings = counts[GT_MARK_WARN];
   g_autofree char *weak
-      = counts[GT_MARK_WARN] == 0
-            ? g_strdup ("")
-            : g_strdup_printf ("; %u warning%s above%s", counts[GT_MARK_WARN],
-                               counts[GT_MARK_WARN] == 1 ? "" : "s",
-                               worst == GT_MARK_MISSING ? "" : " say what is weaker or absent");
+      = warnings == 0 ? g_strdup ("")
+                      : g_strdup_printf ("; %u warning%s", warnings, warnings == 1 ? "" : "s");
   if (worst == GT_MARK_MISSING)
     return g_strdup_printf ("deadlines do not hold here: %u thing%s missing%s",
                             counts[GT_MARK_MISSING], counts[GT_MARK_MISSING] == 1 ? "" : "s", weak);

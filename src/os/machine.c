@@ -261,9 +261,12 @@ gt_machine_container (char **evidence)
 #undef X
   };
   g_autofree char *cgroups = gt_machine_read ("/proc/self/cgroup");
+  /* Disks of virtual machines are made from container images, with their marker files. */
+  gboolean outside = gt_machine_is_initial_namespace ("pid") == 1
+                     && gt_machine_is_initial_namespace ("cgroup") == 1;
   for (guint i = 0; i < G_N_ELEMENTS (clues); i++) {
     g_autofree char *text = NULL;
-    if (clues[i].kind == CLUE_FILE && access (clues[i].where, F_OK) == 0)
+    if (clues[i].kind == CLUE_FILE && !outside && access (clues[i].where, F_OK) == 0)
       text = g_strdup ("");
     else if (clues[i].kind == CLUE_TEXT)
       text = gt_machine_read (clues[i].where);

@@ -155,6 +155,15 @@ gt_check_controllers (GtDoctor *doctor)
   }
 }
 
+/* Bytes and tasks are whole; < 0: unknown. */
+static json_t *
+number_json (GtCgroupLimitId id, double value)
+{
+  if (value < 0)
+    return json_null ();
+  return id == GT_CGROUP_LIMIT_CPU ? json_real (value) : json_integer ((json_int_t) value);
+}
+
 static void
 add_limit (GtDoctor *doctor, GtCgroupLimitId id, const char *key, const char *label, double unit,
            const char *unit_name)
@@ -174,8 +183,8 @@ add_limit (GtDoctor *doctor, GtCgroupLimitId id, const char *key, const char *la
   gt_doctor_add (doctor, GT_MARK_FACT, label, NULL, "%.6g%s%s (%s)", limit.value / unit, unit_name,
                  used, limit.folder);
   gt_doctor_fact (doctor, key,
-                  json_pack ("{sf, so, so}", "limit", limit.value, "used",
-                             limit.used >= 0 ? json_real (limit.used) : json_null (), "folder",
+                  json_pack ("{so, so, so}", "limit", number_json (id, limit.value), "used",
+                             number_json (id, limit.used), "folder",
                              gt_doctor_text (limit.folder)));
 }
 

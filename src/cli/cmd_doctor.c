@@ -13,7 +13,7 @@
 #define NAME "doctor"
 
 /* A manifest has some lines; a larger file is something else. */
-#define MANIFEST_LIMIT (64 * 1024)
+#define MANIFEST_LIMIT ((off_t) 64 * 1024)
 
 typedef struct {
   gboolean json, quiet;

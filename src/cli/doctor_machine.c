@@ -170,12 +170,11 @@ add_limit (GtDoctor *doctor, GtCgroupLimitId id, const char *key, const char *la
 {
   g_auto (GtCgroupLimit) limit = { 0 };
   if (!gt_hierarchies_limit (doctor->hierarchies, id, &limit)) {
+    gboolean shown = gt_hierarchies_show (doctor->hierarchies, gt_cgroup_limit_controller (id));
     gt_doctor_fact (doctor, key, NULL);
     if (id != GT_CGROUP_LIMIT_MEMORY_HIGH)
       gt_doctor_add (doctor, GT_MARK_FACT, label, NULL,
-                     gt_hierarchies_layout (doctor->hierarchies) != GT_CGROUPS_NONE
-                         ? "none in our cgroups"
-                         : "unknown: no cgroups are visible here");
+                     shown ? "none in our cgroups" : "unknown: our cgroups cannot be seen here");
     return;
   }
   g_autofree char *used
@@ -199,6 +198,8 @@ gt_check_limits (GtDoctor *doctor)
                  n, sysconf (_SC_NPROCESSORS_ONLN), memory / mib);
   gt_doctor_fact (doctor, "cpus", json_integer (n));
   gt_doctor_fact (doctor, "machine_memory_bytes", json_integer ((json_int_t) memory));
+  gt_doctor_fact (doctor, "memory_known",
+                  json_boolean (gt_hierarchies_show (doctor->hierarchies, "memory")));
   add_limit (doctor, GT_CGROUP_LIMIT_MEMORY, "memory_bytes", "memory limit", mib, " MiB");
   add_limit (doctor, GT_CGROUP_LIMIT_MEMORY_HIGH, "memory_high_bytes", "memory throttled", mib,
              " MiB");

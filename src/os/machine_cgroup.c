@@ -269,6 +269,15 @@ gt_hierarchies_limit (const GPtrArray *hierarchies, GtCgroupLimitId id, GtCgroup
   return limit->limited;
 }
 
+gboolean
+gt_hierarchies_show (const GPtrArray *hierarchies, const char *controller)
+{
+  const GtHierarchy *hierarchy = gt_hierarchies_find (hierarchies, controller);
+  if (hierarchy == NULL)
+    hierarchy = gt_hierarchies_find (hierarchies, NULL);
+  return hierarchy != NULL && hierarchy->own != NULL && access (hierarchy->own, R_OK) == 0;
+}
+
 static gboolean
 may_make_below (const char *folder)
 {

@@ -71,6 +71,10 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (GtCgroupLimit, gt_cgroup_limit_clear)
 gboolean gt_hierarchies_limit (const GPtrArray *hierarchies, GtCgroupLimitId id,
                                GtCgroupLimit *limit);
 
+/* Whether the limits of this controller can be read at all: our cgroup in version 1, or else in
+ * version 2, is a folder that is visible here. */
+gboolean gt_hierarchies_show (const GPtrArray *hierarchies, const char *controller);
+
 /* The cgroup below which a family's folder would get this controller ("memory", "pids", "cpu"), as
  * far as reading and permissions tell; NULL when none. `v2` tells the version. Free with
  * g_free(). */

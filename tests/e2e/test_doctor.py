@@ -140,6 +140,16 @@ def test_landlock(here):
     assert here["landlock"]["facts"]["abi"] == max(abi, 0)
 
 
+def test_a_marker_file_alone_is_no_container(here):
+    """Disks of virtual machines are made from container images, /.dockerenv included."""
+    first = [os.readlink("/proc/self/ns/pid"), os.readlink("/proc/self/ns/cgroup")]
+    container = here["container"]["facts"]
+    assert container["own_pid_namespace"] == (first[0] != "pid:[4026531836]")
+    clues = re.search("kubepods|docker|libpod|lxc", pathlib.Path("/proc/self/cgroup").read_text())
+    if first == ["pid:[4026531836]", "cgroup:[4026531835]"] and not clues and "container" not in os.environ:
+        assert container["engine"] is None
+
+
 @pytest.mark.skipif(shutil.which("unshare") is None, reason="needs unshare(1)")
 def test_namespaces_as_unshare_can_make_them(here):
     def can(*options: str) -> bool:
@@ -307,6 +317,7 @@ def test_without_sys(gilotine):
     code, report = doctor(*in_mounts("mount -t tmpfs none /sys", gilotine))
     assert code == 0
     assert facts(report, "clock")["clock_source"] is None
+    assert facts(report, "limits")["memory_known"] is False
     assert facts(report, "domains")["cgroup"]["works"] is False
     assert facts(report, "run")["domain"] == "subreaper"
     assert facts(report, "controllers") == {"memory": None, "pids": None, "cpu": None}

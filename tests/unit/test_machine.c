@@ -65,6 +65,8 @@ a_part_of_the_tree_may_be_mounted (void)
   g_assert_null (gt_hierarchies_find (all, "pids")->own);
   g_assert_false (gt_hierarchies_find (all, "pids")->read_only);
   g_assert_null (gt_hierarchies_find (all, NULL)->own);
+  g_assert_false (gt_hierarchies_show (all, "memory"));
+  g_assert_false (gt_hierarchies_show (all, "cpu"));
 }
 
 /* A tree of cgroup files below a temporary folder, which is removed with it. */
@@ -187,6 +189,7 @@ a_controller_acts_where_children_get_it (void)
   g_autofree char *cpu = gt_hierarchies_enforcer (all, "cpu", &v2);
   g_assert_cmpstr (cpu, ==, tree.top);
   g_assert_null (gt_hierarchies_enforcer (all, "io", &v2));
+  g_assert_true (gt_hierarchies_show (all, "memory"));
   /* Beside a cgroup that is limited a family would escape the limit. */
   tree_put (&tree, "a/memory.max", "4096\n");
   g_assert_null (gt_hierarchies_enforcer (all, "memory", &v2));

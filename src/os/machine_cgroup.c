@@ -80,10 +80,7 @@ visible_folder (const char *root, const char *point, const char *path)
   gsize length = strcmp (root, "/") == 0 ? 0 : strlen (root);
   if (strncmp (path, root, length) != 0 || (path[length] != '\0' && path[length] != '/'))
     return NULL;
-  const char *rest = path + length;
-  while (*rest == '/')
-    rest++;
-  return *rest == '\0' ? g_strdup (point) : g_build_filename (point, rest, NULL);
+  return g_build_filename (point, path + length + strspn (path + length, "/"), NULL);
 }
 
 static char *

@@ -46,27 +46,30 @@ take_string (Bytes *bytes, guint size, char **text)
   return skip (bytes, length);
 }
 
-/* Values of a fixed size. X (type, bytes) */
+/* Values of a fixed size. X (types, bytes) */
 #define FIXED(X)                                                                                   \
-  X ('t', 1)                                                                                       \
-  X ('b', 1) X ('B', 1) X ('s', 2) X ('u', 2) X ('U', 2) X ('I', 4) X ('i', 4) X ('f', 4)          \
-      X ('D', 5) X ('d', 8) X ('L', 8) X ('l', 8) X ('T', 8) X ('V', 0)
+  X ("V", 0)                                                                                       \
+  X ("tbB", 1)                                                                                     \
+  X ("suU", 2)                                                                                     \
+  X ("Iif", 4)                                                                                     \
+  X ("D", 5)                                                                                       \
+  X ("dLlT", 8)
 
 static gboolean
 skip_value (Bytes *bytes, guint32 type)
 {
   static const struct {
-    char type;
+    const char *types;
     guint32 size;
   } fixed[] = {
-#define X(type, size) { type, size },
+#define X(types, size) { types, size },
     FIXED (X)
 #undef X
   };
   if (type == 'S' || type == 'x' || type == 'A' || type == 'F')
     return take_string (bytes, 4, NULL);
   for (guint i = 0; i < G_N_ELEMENTS (fixed); i++)
-    if (type == (guint32) fixed[i].type)
+    if (type != '\0' && strchr (fixed[i].types, (int) type) != NULL)
       return skip (bytes, fixed[i].size);
   return FALSE;
 }

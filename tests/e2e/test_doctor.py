@@ -303,9 +303,9 @@ for point in $(awk '/ - cgroup2? / { print $5 }' /proc/self/mountinfo); do mount
 
 @needs_root
 def test_without_proc_nothing_can_be_promised(gilotine):
-    # A leak checker, where one is built in, needs /proc itself.
-    code, report = doctor(*in_mounts("mount -t tmpfs none /proc", gilotine),
-                          env={**os.environ, "ASAN_OPTIONS": "detect_leaks=0"})
+    if b"__asan_init" in pathlib.Path(gilotine).read_bytes():
+        pytest.skip("a sanitizer needs /proc itself")
+    code, report = doctor(*in_mounts("mount -t tmpfs none /proc", gilotine))
     assert code == 1 and not report["holds"]
     assert report["checks"]["proc"]["mark"] == "missing"
     assert facts(report, "kernel")["features"]["PSI"] is None

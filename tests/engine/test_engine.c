@@ -35,7 +35,8 @@ count_entries (const char *path)
 {
   guint n = 0;
   DIR *folder = opendir (path);
-  g_assert_nonnull (folder);
+  if (folder == NULL)
+    g_error ("%s: %s", path, g_strerror (errno));
   for (struct dirent *entry; (entry = readdir (folder)) != NULL;)
     n += entry->d_name[0] != '.';
   closedir (folder);
@@ -119,6 +120,8 @@ our_children (void)
 {
   guint n = 0;
   DIR *proc = opendir ("/proc");
+  if (proc == NULL)
+    g_error ("/proc: %s", g_strerror (errno));
   for (struct dirent *entry; (entry = readdir (proc)) != NULL;) {
     g_autofree char *path = g_build_filename ("/proc", entry->d_name, "stat", NULL);
     g_autofree char *text = NULL;
@@ -574,6 +577,84 @@ folders_of_engines_that_are_gone_are_removed (void)
   finish (engine);
 }
 
+/* What `test_engine --hold` does: a job with a limit, in a process that will be stopped or killed.
+ */
+static int
+hold (void)
+{
+  temp_root = g_strdup (g_getenv ("GT_HOLD_TEMP"));
+  GtEngine *engine = warm_engine (GT_DOMAIN_AUTO);
+  GtJobSpec spec = job_of ("hang", (GtLimitsAsked){ .hard_ns = 400 * MS });
+  Tally t = { 0 };
+  spec.done = tally;
+  spec.data = &t;
+  gt_engine_submit (engine, &spec, NULL);
+  g_usleep (50000); /* past the moment at which the second line is drawn */
+  g_autoptr (GArray) pids = gt_engine_pids (engine);
+  g_autoptr (GString) line = g_string_new (NULL); /* one write: it is read at once */
+  for (guint i = 0; i < pids->len; i++)
+    g_string_append_printf (line, "%d ", (int) g_array_index (pids, pid_t, i));
+  g_print ("%s\n", line->str);
+  wait_for (&t, 1);
+  gt_engine_free (engine);
+  return 0;
+}
+
+/* Starts it; how many executors are alive so much later. */
+static guint
+alive_after (int signo, gint64 ns)
+{
+  const char *argv[] = { "/proc/self/exe", "--hold", NULL };
+  GPid pid;
+  int out;
+  g_setenv ("GT_HOLD_TEMP", temp_root, TRUE);
+  g_assert_true (g_spawn_async_with_pipes (NULL, (char **) argv, NULL, G_SPAWN_DO_NOT_REAP_CHILD,
+                                           NULL, NULL, &pid, NULL, &out, NULL, NULL));
+  char text[256];
+  ssize_t n = read (out, text, sizeof text - 1);
+  g_assert_cmpint (n, >, 1);
+  text[n] = '\0';
+  kill (pid, signo);
+  g_usleep ((gulong) (ns / 1000));
+  g_auto (GStrv) names = g_strsplit (g_strstrip (text), " ", -1);
+  guint alive = 0, known = 0;
+  for (char **name = names; *name != NULL; name++, known++) {
+    g_autofree char *path = g_build_filename ("/proc", *name, NULL);
+    alive += g_file_test (path, G_FILE_TEST_EXISTS);
+  }
+  g_assert_cmpuint (known, ==, 2);
+  kill (pid, SIGKILL);
+  g_assert_cmpint (waitpid (pid, NULL, 0), ==, pid);
+  close (out);
+  return alive;
+}
+
+static void
+wait_for_orphans (void)
+{
+  GtInstant until = in (5 * S);
+  while (gt_instant_until (gt_instant_now (), until) > 0
+         && (waitpid (-1, NULL, WNOHANG) > 0 || our_children () > 0))
+    g_usleep (1000);
+  gt_sweep_folder (temp_root);
+  g_assert_cmpuint (our_children (), ==, 0);
+}
+
+static void
+a_stopped_engine_still_holds_its_limits (void)
+{
+  /* Of two only the spare is left: the keeper has ended the other at the second line. */
+  g_assert_cmpuint (alive_after (SIGSTOP, 400 * MS + 250 * MS + LATE), ==, 1);
+  wait_for_orphans ();
+}
+
+static void
+a_killed_engine_takes_its_executors_along (void)
+{
+  g_assert_cmpuint (alive_after (SIGKILL, LATE), ==, 0);
+  wait_for_orphans ();
+}
+
 /* --- */
 
 typedef void (*Case) (GtDomain domain);
@@ -615,6 +696,8 @@ add_in_domains (const char *name, Case body)
 int
 main (int argc, char **argv)
 {
+  if (argc == 2 && strcmp (argv[1], "--hold") == 0)
+    return hold ();
   g_test_init (&argc, &argv, NULL);
   prctl (PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
   temp_root = g_dir_make_tmp ("gilotine-engine-XXXXXX", NULL);
@@ -632,6 +715,8 @@ main (int argc, char **argv)
   g_test_add_func ("/engine/options", options_that_cannot_be_are_refused);
   g_test_add_func ("/engine/killed-idle", a_killed_idle_executor_is_replaced);
   g_test_add_func ("/engine/sweep", folders_of_engines_that_are_gone_are_removed);
+  g_test_add_func ("/engine/stopped", a_stopped_engine_still_holds_its_limits);
+  g_test_add_func ("/engine/killed", a_killed_engine_takes_its_executors_along);
   int failed = g_test_run ();
   gt_sweep_remove_tree (temp_root);
   g_free (temp_root);

@@ -302,6 +302,7 @@ parts_are_handed_over_and_can_be_held (void)
   g_autoptr (GtJobResult) dies = stream (&last, "chunks 10 100; value 3; exit 0", 20000);
   assert_outcome (dies, GT_OUTCOME_VALUE, GT_REASON_ANSWER);
   g_assert_cmpint (last.parts, ==, 10);
+  g_usleep (100000); /* a job that is sent to it before its end is seen dies with it */
   /* A reader that does not come back holds nobody's limit. */
   Reader stuck = { .engine = engine, .never_resume = TRUE };
   g_autoptr (GtJobResult) killed = stream (&stuck, "chunks 10 100; value 3", 200);

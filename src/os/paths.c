@@ -2,12 +2,20 @@
 
 #include "os/error.h"
 
+#include <string.h>
+#include <sys/auxv.h>
+
 #include <errno.h>
 
+/* /proc tells where we are; without it, the name that we were executed by. */
 static char *
 own_directory (void)
 {
   g_autofree char *self = g_file_read_link ("/proc/self/exe", NULL);
+  const char *executed
+      = (const char *) getauxval (AT_EXECFN); /* NOLINT(performance-no-int-to-ptr) */
+  if (self == NULL && executed != NULL && strchr (executed, '/') != NULL)
+    self = g_canonicalize_filename (executed, NULL);
   return self != NULL ? g_path_get_dirname (self) : g_strdup (".");
 }
 

@@ -265,6 +265,7 @@ def test_a_report_that_cannot_be_written_is_an_error(gilotine):
 
 def test_an_installation_without_its_keeper(gilotine, tmp_path):
     alone = shutil.copy(gilotine, tmp_path / "gilotine")
+    shutil.copy(pathlib.Path(gilotine).parent / "gilotine-full", tmp_path)
     environment = {k: v for k, v in os.environ.items() if k != "GILOTINE_LIBEXECDIR"}
     code, report = doctor(alone, "doctor", env=environment)
     if facts(report, "keeper")["path"] is not None:

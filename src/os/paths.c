@@ -5,8 +5,6 @@
 #include <string.h>
 #include <sys/auxv.h>
 
-#include <errno.h>
-
 /* /proc tells where we are; without it, the name that we were executed by. */
 static char *
 own_directory (void)

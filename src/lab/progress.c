@@ -142,8 +142,7 @@ gt_progress_begin (GtProgress *progress, const GtSubject *subject, guint index)
              subject->name, seconds_left (progress));
 }
 
-static void
-say (const GtProgress *progress, const char *format, va_list args)
+static void G_GNUC_PRINTF (2, 0) say (const GtProgress *progress, const char *format, va_list args)
 {
   g_autofree char *text = g_strdup_vprintf (format, args);
   clear_line (progress);

@@ -23,6 +23,7 @@ typedef int (*GtCommandFunc) (int argc, char **argv);
 /* X (name, function suffix, one line of help) */
 #define GT_COMMANDS(X)                                                                             \
   X ("lab", lab, "run an experiment on the real stack and say which limits held")                  \
+  X ("run", run, "run a command under a limit that holds for its whole family")                    \
   X ("send", send, "send a Celery task, wait for its result")                                      \
   X ("census", census, "look at a family of processes from outside: zombies, CPU burnt, memory")
 

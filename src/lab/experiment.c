@@ -104,8 +104,8 @@ key_allowed (GroupKind kind, const char *key)
 {
   switch (kind) {
   case GROUP_EXPERIMENT:
-    return strcmp (key, "title") == 0 || strcmp (key, "question") == 0 || is_setting (key)
-           || is_factor (key);
+    return strcmp (key, "kind") == 0 || strcmp (key, "title") == 0 || strcmp (key, "question") == 0
+           || is_setting (key) || is_factor (key);
   case GROUP_MATRIX:
   case GROUP_SUBJECT:
     return is_setting (key) || is_factor (key);
@@ -120,7 +120,7 @@ key_allowed (GroupKind kind, const char *key)
 static char *
 known_keys (GroupKind kind)
 {
-  GString *known = g_string_new (kind == GROUP_EXPERIMENT ? "title, question"
+  GString *known = g_string_new (kind == GROUP_EXPERIMENT ? "kind, title, question"
                                  : kind == GROUP_QUICK    ? "only"
                                                           : "");
   if (kind != GROUP_QUICK)

@@ -1,5 +1,7 @@
 /* gilotine-case REPORT ACT [NUMBER]: a command that behaves badly in exactly one way, for
  * `gilotine lab run-tools`.
+ * gilotine-case exec FD COMMAND...: writes the time to FD, then becomes COMMAND: what starts
+ * processes learns that they have started only when the scheduler lets it.
  *
  * REPORT is a FIFO. Every process of the command keeps it open for writing, opened here and not
  * inherited from the tool, so its reader sees the end of file at the instant the last of them is
@@ -18,7 +20,13 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { LIFE_S = 6, STORM_CHAINS = 4, STORM_STEP_NS = 1000000, EXIT_BROKEN = 99 };
+enum {
+  LIFE_S = 9,
+  STORM_CHAINS = 4,
+  STORM_STEP_NS = 1000000,
+  EXIT_BROKEN = 99,
+  EXIT_MISSING = 127
+};
 
 #define ACTS(X)                                                                                    \
   X (exit)     /* with this code, at once */                                                       \
@@ -38,15 +46,21 @@ static int report_fd;
 static struct timespec life_end;
 
 static void
-say (char what)
+say_to (int fd, char what)
 {
   struct timespec now;
   char line[32];
   clock_gettime (CLOCK_MONOTONIC, &now);
   int length
       = snprintf (line, sizeof line, "%c %lld\n", what, now.tv_sec * 1000000000LL + now.tv_nsec);
-  if (write (report_fd, line, (size_t) length) != length)
+  if (write (fd, line, (size_t) length) != length)
     _exit (EXIT_BROKEN);
+}
+
+static void
+say (char what)
+{
+  say_to (report_fd, what);
 }
 
 static void
@@ -247,6 +261,17 @@ static const struct {
 #undef X
 };
 
+static int
+become (const char *fd_text, char **command)
+{
+  int fd = (int) strtol (fd_text, NULL, 10);
+  fcntl (fd, F_SETFD, FD_CLOEXEC);
+  say_to (fd, 'x');
+  execvp (command[0], command);
+  fprintf (stderr, "gilotine-case: %s: %s\n", command[0], strerror (errno));
+  return EXIT_MISSING;
+}
+
 int
 main (int argc, char **argv)
 {
@@ -254,6 +279,8 @@ main (int argc, char **argv)
     fputs ("usage: gilotine-case FIFO ACT [NUMBER]\n", stderr);
     return EXIT_BROKEN;
   }
+  if (argc > 3 && strcmp (argv[1], "exec") == 0)
+    return become (argv[2], argv + 3);
   report_fd = open (argv[1], O_WRONLY | O_NONBLOCK | O_CLOEXEC);
   if (report_fd < 0) {
     fprintf (stderr, "gilotine-case: %s: %s\n", argv[1], strerror (errno));
@@ -264,7 +291,7 @@ main (int argc, char **argv)
   say ('b');
   for (size_t i = 0; i < sizeof acts / sizeof acts[0]; i++)
     if (strcmp (acts[i].name, argv[2]) == 0)
-      return acts[i].act (argc > 3 ? atoi (argv[3]) : 0);
+      return acts[i].act (argc > 3 ? (int) strtol (argv[3], NULL, 10) : 0);
   fprintf (stderr, "gilotine-case: no act '%s'\n", argv[2]);
   return EXIT_BROKEN;
 }

@@ -89,6 +89,7 @@ int
 gt_lab_fail (const GError *error)
 {
   GtExit code = GT_EXIT_SYSTEM;
+  g_assert (error != NULL);
   if (g_error_matches (error, GT_LAB_ERROR, GT_LAB_ERROR_INPUT))
     code = GT_EXIT_USAGE;
   gt_cli_fail (code, COMMAND, "%s", error->message);

@@ -59,10 +59,11 @@ gt_tool_record_run (const GtToolPlan *plan, const char *started)
 json_t *
 gt_tool_record_tool (const GtTool *tool)
 {
-  return json_pack ("{ss ss sI ss ss ss ss sb}", "k", "tool", "s", tool->name, "t",
+  return json_pack ("{ss ss sI ss ss ss ss sI}", "k", "tool", "s", tool->name, "t",
                     (json_int_t) gt_instant_now ().ns, "command", tool->command, "timed-out",
                     tool->timed_out, "not-found", tool->not_found, "not-executable",
-                    tool->not_executable, "grace", tool->has_grace);
+                    tool->not_executable, "grace_ns",
+                    (json_int_t) (tool->grace * (double) GT_NSEC_PER_SEC));
 }
 
 json_t *
@@ -135,7 +136,7 @@ add_tool (GtToolRun *run, const json_t *record, GError **error)
   GtToolSeries *series = g_new0 (GtToolSeries, 1);
   series->name = g_strdup (name);
   series->command = g_strdup (text_of (record, "command"));
-  series->has_grace = json_is_true (json_object_get (record, "grace"));
+  series->grace_ns = json_integer_value (json_object_get (record, "grace_ns"));
   series->timed_out = parsed[0];
   series->not_found = parsed[1];
   series->not_executable = parsed[2];

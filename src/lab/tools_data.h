@@ -2,7 +2,7 @@
  * the file), from which every figure is computed.
  *
  *   run    kind, version, experiment, title, question, cpus, started, settings {}
- *   tool   s, t, command, timed-out, not-found, not-executable, grace (it has one)
+ *   tool   s, t, command, timed-out, not-found, not-executable, grace_ns (0 = it has none)
  *   skip   s, why
  *   start  s, bare_ns, tool_ns   one pair, one after the other
  *   trial  s, case, n, said, and the fields below
@@ -39,7 +39,7 @@ typedef struct {
 /* One tool in the results. */
 typedef struct {
   char *name, *command, *skip_why; /* skip_why NULL = it ran */
-  gboolean has_grace;
+  gint64 grace_ns;                 /* 0 = it has none */
   GtToolCodes timed_out, not_found, not_executable;
   GArray *bare_ns, *tool_ns; /* gint64, the same length */
   GPtrArray *trials;         /* GtToolTrial */

@@ -31,7 +31,7 @@ static const struct {
   gboolean settings;
 } group_rows[] = {
   { "experiment", "kind;title;question;cases", TRUE },
-  { "tool ", "command;needs;timed-out;not-found;not-executable", FALSE },
+  { "tool ", "command;needs;timed-out;not-found;not-executable;seconds;grace", FALSE },
   { "quick", "only;cases", TRUE },
 };
 
@@ -183,7 +183,6 @@ read_command (const GtIni *ini, const char *group, GtTool *tool, GError **error)
       || strstr (tool->command, "{seconds}") == NULL)
     return gt_ini_fail (ini, error, group, "command",
                         "the command needs {seconds}, and {command} as a word of its own");
-  tool->has_grace = strstr (tool->command, "{grace}") != NULL;
   tool->needs = g_key_file_get_string_list (ini->keys, group, "needs", NULL, NULL);
   if (tool->needs == NULL && *tool->words[0] != '{')
     tool->needs = g_strdupv ((char *[]){ tool->words[0], NULL });
@@ -196,8 +195,14 @@ add_tool (const GtIni *ini, const char *group, GtToolPlan *plan, GError **error)
   GtTool *tool = g_new0 (GtTool, 1);
   g_ptr_array_add (plan->tools, tool);
   tool->name = g_strdup (group + strlen ("tool "));
-  return read_command (ini, group, tool, error)
-         && read_codes (ini, group, "timed-out", NULL, &tool->timed_out, error)
+  double own[GT_N_TOOL_SETTINGS];
+  memcpy (own, plan->settings, sizeof own);
+  if (!read_settings (ini, group, own, error) || !read_command (ini, group, tool, error))
+    return FALSE;
+  tool->seconds = own[GT_TOOL_SETTING_SECONDS];
+  if (strstr (tool->command, "{grace}") != NULL)
+    tool->grace = own[GT_TOOL_SETTING_GRACE];
+  return read_codes (ini, group, "timed-out", NULL, &tool->timed_out, error)
          && read_codes (ini, group, "not-found", "127", &tool->not_found, error)
          && read_codes (ini, group, "not-executable", "126", &tool->not_executable, error);
 }
@@ -330,11 +335,11 @@ seconds_text (double seconds)
 }
 
 char **
-gt_tool_argv (const GtTool *tool, const double *settings, const GtToolPlaces *places,
-              double seconds, const char *const *command)
+gt_tool_argv (const GtTool *tool, const GtToolPlaces *places, double seconds,
+              const char *const *command)
 {
   g_autofree char *limit = seconds_text (seconds);
-  g_autofree char *grace = seconds_text (settings[GT_TOOL_SETTING_GRACE]);
+  g_autofree char *grace = seconds_text (tool->grace);
   const struct {
     const char *name, *value;
   } places_of[] = {

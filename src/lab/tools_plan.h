@@ -10,6 +10,7 @@
  *                 needs = programs, by name or path; the command's first word when absent
  *                 timed-out, not-found, not-executable = the exit codes its manual names for that,
  *                 or "any" (but 0), when it names none
+ *                 seconds, grace = for a tool that knows whole seconds only
  *   [quick]       settings, only = globs of tools, cases = globs */
 #pragma once
 
@@ -18,13 +19,13 @@
 /* X (ID, key, default, least, most, whole): times in seconds. Their sum stays below the life of
  * what nobody ends (lab/cases/case.c). */
 #define GT_TOOL_SETTINGS(X)                                                                        \
-  X (SECONDS, "seconds", 0.2, 0.05, 1.5, FALSE)     /* the limit that is to fire */                \
-  X (GRACE, "grace", 0.2, 0.05, 1, FALSE)           /* between its first signal and the kill */    \
-  X (TOLERANCE, "tolerance", 0.05, 0.001, 1, FALSE) /* later than this is late */                  \
-  X (SETTLE, "settle", 0.1, 0.01, 1, FALSE)         /* alive this long after the tool: survivor */ \
-  X (PATIENCE, "patience", 0.5, 0.1, 1, FALSE)      /* a tool not back by then hangs */            \
-  X (REPEAT, "repeat", 1, 1, 1000, TRUE)            /* of each case */                             \
-  X (STARTS, "starts", 20, 3, 10000, TRUE)          /* for the start cost */
+  X (SECONDS, "seconds", 0.2, 0.05, 2, FALSE)      /* the limit that is to fire */                 \
+  X (GRACE, "grace", 0.2, 0.05, 2, FALSE)          /* between its first signal and the kill */     \
+  X (TOLERANCE, "tolerance", 0.1, 0.001, 1, FALSE) /* later than this is late */                   \
+  X (SETTLE, "settle", 0.1, 0.01, 1, FALSE)        /* alive this long after the tool: survivor */  \
+  X (PATIENCE, "patience", 0.5, 0.1, 1, FALSE)     /* a tool not back by then hangs */             \
+  X (REPEAT, "repeat", 1, 1, 1000, TRUE)           /* of each case */                              \
+  X (STARTS, "starts", 20, 3, 10000, TRUE)         /* for the start cost */
 
 typedef enum {
 #define X(id, key, default_value, least, most, whole) GT_TOOL_SETTING_##id,
@@ -106,7 +107,7 @@ typedef struct {
   char **words; /* of the command */
   char **needs;
   char *timed_out, *not_found, *not_executable; /* as written: gt_tool_codes_parse() takes them */
-  gboolean has_grace;
+  double seconds, grace;                        /* grace 0: it has none */
 } GtTool;
 
 typedef struct {
@@ -134,7 +135,7 @@ typedef struct {
 } GtToolPlaces;
 
 /* The words that put `command` under a limit of `seconds`. Free with g_strfreev(). */
-char **gt_tool_argv (const GtTool *tool, const double *settings, const GtToolPlaces *places,
-                     double seconds, const char *const *command);
+char **gt_tool_argv (const GtTool *tool, const GtToolPlaces *places, double seconds,
+                     const char *const *command);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (GtToolPlan, gt_tool_plan_free)

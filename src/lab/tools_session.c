@@ -65,7 +65,8 @@ find_obstacle (const Session *s, const GtTool *tool, char **why, GError **error)
   for (char **need = tool->needs; need != NULL && *need != NULL && *why == NULL; need++) {
     g_autofree char *found = g_find_program_in_path (*need);
     if (found == NULL)
-      *why = g_strdup_printf ("%s is not installed (tools/deps tools)", *need);
+      *why = g_strdup_printf ("%s is not installed ('tools/deps tools' gets what the system has)",
+                              *need);
   }
   if (*why != NULL)
     return TRUE;

@@ -178,7 +178,7 @@ static void
 add_trial (GString *out, const GtToolRun *run, const GtToolSeries *tool, const GtToolTrial *trial)
 {
   guint faults = gt_tool_judge (tool, trial, run->settings);
-  gint64 due_ns = gt_tool_due_ns (tool, trial, run->settings);
+  gint64 due_ns = gt_tool_due_ns (tool, trial);
   gint64 over_ns = gt_tool_over_ns (trial);
   g_string_append_printf (out, "%-*s %-15s", NAME_WIDTH, tool->name, trial->tested->name);
   for (GtToolFault f = 0; f < GT_N_TOOL_FAULTS; f++)
@@ -253,7 +253,7 @@ static json_t *
 trial_json (const GtToolRun *run, const GtToolSeries *tool, const GtToolTrial *trial)
 {
   guint faults = gt_tool_judge (tool, trial, run->settings);
-  gint64 due_ns = gt_tool_due_ns (tool, trial, run->settings);
+  gint64 due_ns = gt_tool_due_ns (tool, trial);
   gint64 over_ns = gt_tool_over_ns (trial);
   json_t *names = json_array ();
   for (GtToolFault f = 0; f < GT_N_TOOL_FAULTS; f++)

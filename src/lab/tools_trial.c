@@ -20,17 +20,21 @@
 /* A survivor's end, or the tool's own helpers', is not announced. */
 #define RECOUNT_MS 10
 
-enum { SAID_LIMIT = 200 };
+/* Where the launcher writes the time of the tool's execve(). */
+enum { START_FD = 3, SAID_LIMIT = 200 };
 
 /* One tool under way. */
 typedef struct {
   const GtToolBench *bench;
+  const GtTool *tool;       /* NULL = none */
   const GtToolCase *tested; /* NULL = it only starts */
   GtToolTrial *trial;
   GtFamily *family;
   char *report_path;
   int report_fd; /* -1 = at its end */
   int output_fd; /* -1 = at its end */
+  int start_fd;  /* -1 = at its end */
+  gint64 spawned_ns;
   GString *output;
 } Watch;
 
@@ -68,22 +72,31 @@ command_of (const Watch *w)
 }
 
 static char **
-argv_of (const Watch *w, const GtTool *tool, double seconds)
+under_tool (const Watch *w, double seconds, char **command)
 {
   const GtToolBench *bench = w->bench;
-  char **command = command_of (w);
-  if (tool == NULL)
-    return command;
   if (w->tested != NULL && w->tested->drive == GT_TOOL_NESTED) {
-    char **inner = gt_tool_argv (tool, bench->settings, &bench->places, LONG_LIMIT_S,
-                                 (const char *const *) command);
+    char **inner
+        = gt_tool_argv (w->tool, &bench->places, LONG_LIMIT_S, (const char *const *) command);
     g_strfreev (command);
     command = inner;
   }
-  char **argv = gt_tool_argv (tool, bench->settings, &bench->places, seconds,
-                              (const char *const *) command);
+  char **argv = gt_tool_argv (w->tool, &bench->places, seconds, (const char *const *) command);
   g_strfreev (command);
   return argv;
+}
+
+/* Everything: launcher, tool (NULL = none), command. */
+static char **
+argv_of (const Watch *w, double seconds)
+{
+  char **command = command_of (w);
+  g_auto (GStrv) measured = w->tool != NULL ? under_tool (w, seconds, command) : command;
+  g_autofree char *fd = g_strdup_printf ("%d", START_FD);
+  g_autoptr (GStrvBuilder) argv = g_strv_builder_new ();
+  g_strv_builder_add_many (argv, w->bench->program, "exec", fd, NULL);
+  g_strv_builder_addv (argv, (const char **) measured);
+  return g_strv_builder_end (argv);
 }
 
 /* --- start and end -------------------------------------------------------------------------- */
@@ -103,16 +116,23 @@ open_report (Watch *w, GError **error)
 }
 
 static gboolean
-start (Watch *w, const GtTool *tool, double seconds, GError **error)
+start (Watch *w, double seconds, GError **error)
 {
-  int pipe_fds[2];
-  if (!open_report (w, error) || !g_unix_open_pipe (pipe_fds, FD_CLOEXEC, error))
+  int output[2], starts[2];
+  if (!open_report (w, error) || !g_unix_open_pipe (output, FD_CLOEXEC, error))
     return FALSE;
-  w->output_fd = pipe_fds[0];
+  w->output_fd = output[0];
   g_unix_set_fd_nonblocking (w->output_fd, TRUE, NULL);
-  g_auto (GStrv) argv = argv_of (w, tool, seconds);
+  if (!g_unix_open_pipe (starts, FD_CLOEXEC, error)) {
+    close (output[1]);
+    return FALSE;
+  }
+  w->start_fd = starts[0];
+  g_unix_set_fd_nonblocking (w->start_fd, TRUE, NULL);
+  g_auto (GStrv) argv = argv_of (w, seconds);
   g_auto (GStrv) env = g_environ_setenv (g_get_environ (), "GILOTINE_MARK", w->bench->mark, TRUE);
-  const GtFdMap fds[] = { { pipe_fds[1], STDOUT_FILENO }, { pipe_fds[1], STDERR_FILENO } };
+  const GtFdMap fds[]
+      = { { output[1], STDOUT_FILENO }, { output[1], STDERR_FILENO }, { starts[1], START_FD } };
   GtFamilySpec spec = GT_FAMILY_SPEC_INIT;
   spec.argv = (const char *const *) argv;
   spec.env = (const char *const *) env;
@@ -121,8 +141,10 @@ start (Watch *w, const GtTool *tool, double seconds, GError **error)
   spec.n_fds = G_N_ELEMENTS (fds);
   spec.domain = GT_DOMAIN_SUBREAPER;
   spec.command_end = GT_COMMAND_END_HOLD;
+  w->spawned_ns = gt_instant_now ().ns;
   w->family = gt_family_spawn (&spec, error);
-  close (pipe_fds[1]);
+  close (output[1]);
+  close (starts[1]);
   return w->family != NULL;
 }
 
@@ -153,6 +175,8 @@ finish (Watch *w, gboolean ok, GError **error)
     close (w->report_fd);
   if (w->output_fd >= 0)
     close (w->output_fd);
+  if (w->start_fd >= 0)
+    close (w->start_fd);
   if (w->report_path != NULL)
     unlink (w->report_path);
   g_free (w->report_path);
@@ -198,6 +222,19 @@ on_report (Watch *w, short events)
 }
 
 static void
+on_start (Watch *w)
+{
+  g_autoptr (GString) text = g_string_new (NULL);
+  gboolean end = drain (w->start_fd, text);
+  if (text->len > 2)
+    w->trial->start_ns = g_ascii_strtoll (text->str + 2, NULL, 10);
+  if (!end)
+    return;
+  close (w->start_fd);
+  w->start_fd = -1;
+}
+
+static void
 on_output (Watch *w)
 {
   gint64 now_ns = gt_instant_now ().ns;
@@ -215,10 +252,8 @@ on_family (Watch *w)
 {
   int status;
   gt_family_poll (w->family);
-  const GtFamilyReport *report = gt_family_report (w->family);
-  w->trial->start_ns = report->started_ns;
   if (w->trial->told_ns == 0 && gt_family_ended (w->family, &status)) {
-    w->trial->told_ns = report->ended_ns;
+    w->trial->told_ns = gt_family_report (w->family)->ended_ns;
     w->trial->code = shell_code (status);
   }
 }
@@ -258,9 +293,10 @@ static gint64
 patience_end_ns (const Watch *w)
 {
   const GtToolTrial *trial = w->trial;
-  gint64 from_ns = trial->signal_ns != 0 ? trial->signal_ns : trial->start_ns;
+  gint64 from_ns = MAX (w->spawned_ns, MAX (trial->signal_ns, trial->start_ns));
   if (gt_tool_case_times_out (w->tested))
-    from_ns += trial->limit_ns + setting_ns (w, GT_TOOL_SETTING_GRACE);
+    from_ns += trial->limit_ns;
+  from_ns += (gint64) (w->tool->grace * (double) GT_NSEC_PER_SEC);
   return from_ns + setting_ns (w, GT_TOOL_SETTING_PATIENCE);
 }
 
@@ -293,6 +329,7 @@ wait_for_news (Watch *w, gint64 until_ns, GError **error)
     { .fd = gt_family_fd (w->family), .events = POLLIN },
     { .fd = w->report_fd, .events = POLLIN },
     { .fd = w->output_fd, .events = POLLIN },
+    { .fd = w->start_fd, .events = POLLIN },
   };
   if (poll (fds, G_N_ELEMENTS (fds), gt_instant_poll_ms ((GtInstant){ until_ns })) < 0
       && errno != EINTR) {
@@ -307,6 +344,8 @@ wait_for_news (Watch *w, gint64 until_ns, GError **error)
     on_report (w, fds[2].revents);
   if (fds[3].revents != 0)
     on_output (w);
+  if (fds[4].revents != 0)
+    on_start (w);
   on_family (w);
   return TRUE;
 }
@@ -322,22 +361,30 @@ watch (Watch *w, GError **error)
   return w->trial->survivors >= 0;
 }
 
+static Watch
+watch_new (const GtToolBench *bench, const GtTool *tool, const GtToolCase *tested,
+           GtToolTrial *trial)
+{
+  return (Watch){ .bench = bench,
+                  .tool = tool,
+                  .tested = tested,
+                  .trial = trial,
+                  .report_fd = -1,
+                  .output_fd = -1,
+                  .start_fd = -1,
+                  .output = g_string_new (NULL) };
+}
+
 gboolean
 gt_tool_trial_run (const GtToolBench *bench, const GtTool *tool, const GtToolCase *tested,
                    GtToolTrial *trial, GError **error)
 {
-  Watch w = { .bench = bench,
-              .tested = tested,
-              .trial = trial,
-              .report_fd = -1,
-              .output_fd = -1,
-              .output = g_string_new (NULL) };
-  double seconds = gt_tool_case_times_out (tested) ? bench->settings[GT_TOOL_SETTING_SECONDS]
-                                                   : (double) LONG_LIMIT_S;
+  Watch w = watch_new (bench, tool, tested, trial);
+  double seconds = gt_tool_case_times_out (tested) ? tool->seconds : (double) LONG_LIMIT_S;
   *trial = (GtToolTrial){ .tested = tested,
                           .limit_ns = (gint64) (seconds * (double) GT_NSEC_PER_SEC),
                           .code = -1 };
-  gboolean ok = start (&w, tool, seconds, error) && watch (&w, error);
+  gboolean ok = start (&w, seconds, error) && watch (&w, error);
   trial->said = last_line (w.output);
   return finish (&w, ok, error);
 }
@@ -347,14 +394,12 @@ gt_tool_start_time (const GtToolBench *bench, const GtTool *tool, gint64 *ns, in
                     char **said, GError **error)
 {
   GtToolTrial trial = { .code = -1 };
-  Watch w = {
-    .bench = bench, .trial = &trial, .report_fd = -1, .output_fd = -1, .output = g_string_new (NULL)
-  };
-  gboolean ok = start (&w, tool, LONG_LIMIT_S, error);
-  gint64 end_ns = gt_instant_now ().ns + START_LIMIT_NS;
+  Watch w = watch_new (bench, tool, NULL, &trial);
+  gboolean ok = start (&w, LONG_LIMIT_S, error);
+  gint64 end_ns = w.spawned_ns + START_LIMIT_NS;
   if (ok)
     on_family (&w);
-  while (ok && trial.told_ns == 0 && gt_instant_now ().ns < end_ns)
+  while (ok && (trial.told_ns == 0 || trial.start_ns == 0) && gt_instant_now ().ns < end_ns)
     ok = wait_for_news (&w, end_ns, error);
   if (ok && w.output_fd >= 0)
     on_output (&w);

@@ -31,19 +31,14 @@ gt_tool_fault_meaning (GtToolFault fault)
 }
 
 gint64
-gt_tool_due_ns (const GtToolSeries *tool, const GtToolTrial *trial, const double *settings)
+gt_tool_due_ns (const GtToolSeries *tool, const GtToolTrial *trial)
 {
   if (trial->signal_ns != 0)
-    return trial->signal_ns
-           + (tool->has_grace && trial->tested->drive == GT_TOOL_TERMINATE
-                  ? gt_tool_setting_ns (settings, GT_TOOL_SETTING_GRACE)
-                  : 0);
+    return trial->signal_ns + (trial->tested->drive == GT_TOOL_TERMINATE ? tool->grace_ns : 0);
   if (!gt_tool_case_times_out (trial->tested) || trial->start_ns == 0)
     return 0;
-  gint64 grace_ns = tool->has_grace && trial->tested->promise == GT_TOOL_TIMES_OUT_HARD
-                        ? gt_tool_setting_ns (settings, GT_TOOL_SETTING_GRACE)
-                        : 0;
-  return trial->start_ns + trial->limit_ns + grace_ns;
+  return trial->start_ns + trial->limit_ns
+         + (trial->tested->promise == GT_TOOL_TIMES_OUT_HARD ? tool->grace_ns : 0);
 }
 
 gint64
@@ -90,7 +85,7 @@ is_broken (const GtToolTrial *trial)
 guint
 gt_tool_judge (const GtToolSeries *tool, const GtToolTrial *trial, const double *settings)
 {
-  gint64 due_ns = gt_tool_due_ns (tool, trial, settings);
+  gint64 due_ns = gt_tool_due_ns (tool, trial);
   gint64 over_ns = gt_tool_over_ns (trial);
   guint faults = 0;
   if (trial->told_ns == 0)
@@ -98,7 +93,8 @@ gt_tool_judge (const GtToolSeries *tool, const GtToolTrial *trial, const double 
   if (is_broken (trial))
     faults |= 1 << GT_TOOL_FAULT_BROKEN;
   if (trial->survivors > 0)
-    faults |= 1 << GT_TOOL_FAULT_SURVIVED;
+    faults |= 1 << (trial->begin_ns != 0 && trial->dead_ns == 0 ? GT_TOOL_FAULT_SURVIVED
+                                                                : GT_TOOL_FAULT_HELPER);
   if (trial->tested->promise == GT_TOOL_LETS_GO && trial->piped_ns == 0)
     faults |= 1 << GT_TOOL_FAULT_PIPE;
   if (due_ns != 0 && over_ns > due_ns + gt_tool_setting_ns (settings, GT_TOOL_SETTING_TOLERANCE))
@@ -138,14 +134,14 @@ gt_tool_figures (const GtToolRun *run, const GtToolSeries *tool, GtToolFigures *
   *figures = (GtToolFigures){ .tool = tool, .n_trials = tool->trials->len };
   for (guint i = 0; i < tool->trials->len; i++) {
     const GtToolTrial *trial = tool->trials->pdata[i];
-    gint64 due_ns = gt_tool_due_ns (tool, trial, run->settings);
+    gint64 due_ns = gt_tool_due_ns (tool, trial);
     gint64 over_ns = gt_tool_over_ns (trial);
     figures->n_failed += gt_tool_judge (tool, trial, run->settings) != 0;
     /* Of a tool that hangs everything is alive, the tool too. */
     figures->survivors += trial->told_ns != 0 ? trial->survivors : 0;
     /* Where a grace may be used, but need not be, the lateness means nothing. */
-    if (!gt_tool_case_times_out (trial->tested) || over_ns == 0 || trial->survivors > 0
-        || (tool->has_grace && trial->tested->promise == GT_TOOL_TIMES_OUT_HARD))
+    if (!gt_tool_case_times_out (trial->tested) || over_ns == 0
+        || (tool->grace_ns > 0 && trial->tested->promise == GT_TOOL_TIMES_OUT_HARD))
       continue;
     gint64 late_ns = over_ns - due_ns;
     g_array_append_val (late, late_ns);

@@ -8,6 +8,7 @@
   X (HUNG, 'H', "hung", "the tool did not come back; the lab ended it")                            \
   X (PIPE, 'P', "pipe", "the caller's pipe was still held open after the tool had ended")          \
   X (SURVIVED, 'S', "survived", "processes of the command were alive after the tool had ended")    \
+  X (HELPER, 'T', "helper", "a process of the tool itself was alive after the tool had ended")     \
   X (LATE, 'L', "late", "the command's last process, or the tool, ended too late")                 \
   X (EARLY, 'E', "early", "it ended before its time was over")                                     \
   X (CODE, 'C', "code", "the exit code is not the one that the manual names")                      \
@@ -27,9 +28,9 @@ const char *gt_tool_fault_meaning (GtToolFault fault);
 /* Bits 1 << GtToolFault; 0 = it kept its promise. */
 guint gt_tool_judge (const GtToolSeries *tool, const GtToolTrial *trial, const double *settings);
 
-/* The instant by which everything is to be over, 0 = none; `grace` counts where the tool has one
- * and the case may need it. */
-gint64 gt_tool_due_ns (const GtToolSeries *tool, const GtToolTrial *trial, const double *settings);
+/* The instant by which everything is to be over, 0 = none; a grace counts where the case may need
+ * it. */
+gint64 gt_tool_due_ns (const GtToolSeries *tool, const GtToolTrial *trial);
 
 /* When the tool had ended and the command was dead, 0 when one of them is not. */
 gint64 gt_tool_over_ns (const GtToolTrial *trial);

@@ -305,14 +305,14 @@ run_limits (const char *path, const GtLabOptions *options)
 static const GtLabKind limits = { "limits", describe_limits, list_limits, run_limits, show_limits };
 
 /* The first is that of an experiment that names none. */
-static const GtLabKind *const kinds[] = { &limits, &gt_lab_kind_run_tools };
+static const GtLabKind *const kinds[] = { &limits, &gt_lab_kind_run_tools, NULL };
 
 static const GtLabKind *
 find_kind (const char *name)
 {
-  for (guint i = 0; i < G_N_ELEMENTS (kinds); i++)
-    if (name == NULL || strcmp (kinds[i]->name, name) == 0)
-      return kinds[i];
+  for (const GtLabKind *const *kind = kinds; *kind != NULL; kind++)
+    if (name == NULL || strcmp ((*kind)->name, name) == 0)
+      return *kind;
   return NULL;
 }
 
@@ -326,8 +326,8 @@ kind_of (const char *path, GError **error)
   const GtLabKind *kind = find_kind (name);
   if (kind == NULL) {
     g_autoptr (GString) known = g_string_new (NULL);
-    for (guint i = 0; i < G_N_ELEMENTS (kinds); i++)
-      g_string_append_printf (known, "%s%s", i > 0 ? ", " : "", kinds[i]->name);
+    for (const GtLabKind *const *each = kinds; *each != NULL; each++)
+      g_string_append_printf (known, "%s%s", known->len > 0 ? ", " : "", (*each)->name);
     gt_ini_fail (ini, error, "experiment", "kind", "no such kind '%s'; known: %s", name,
                  known->str);
   }

@@ -8,7 +8,7 @@
 enum { LIMIT_MS = 200, GRACE_MS = 300 };
 
 static const double settings[GT_N_TOOL_SETTINGS] = {
-#define X(id, key, default_value, least, most, whole) [GT_TOOL_SETTING_##id] = default_value,
+#define X(id, key, default_value, least, most, whole) [GT_TOOL_SETTING_##id] = (default_value),
   GT_TOOL_SETTINGS (X)
 #undef X
 };

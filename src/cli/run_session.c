@@ -68,10 +68,15 @@ gt_run_session_clear (GtRunSession *session)
     close (session->timer_fd);
   session->signal_fd = session->timer_fd = -1;
   g_clear_pointer (&session->hook, gt_family_free);
-  /* A kill that was given up here is not waited for again: our end is the end of the keeper's
-   * lifeline, and it goes on trying. */
-  if (!session->survivors)
-    g_clear_pointer (&session->family, gt_family_free);
+  /* A kill that was given up here is not waited for again, as freeing does: our end is the end of
+   * the keeper's lifeline, and it goes on trying. */
+  static GtFamily *abandoned;
+  if (session->survivors)
+    abandoned = session->family;
+  else
+    gt_family_free (session->family);
+  session->family = NULL;
+  (void) abandoned;
 }
 
 /* --- the ladder: signal, kill ----------------------------------------------------------------- */
@@ -235,8 +240,10 @@ on_signal (GtRunSession *session, const struct signalfd_siginfo *info)
     bring_forward (session);
     return;
   }
-  /* What the terminal sends goes to its whole foreground group, the command in it included. */
-  if (info->ssi_code == SI_KERNEL && session->terminal->shared)
+  /* What the terminal sends goes to its whole foreground group, the command in it included; only a
+   * hangup goes to the session's leader alone. */
+  gboolean hangup = signo == SIGHUP && getsid (0) == getpid ();
+  if (info->ssi_code == SI_KERNEL && session->terminal->shared && !hangup)
     return;
   if (signo == SIGTTIN || signo == SIGTTOU || signo == SIGPIPE)
     return; /* our own affair */
@@ -344,6 +351,8 @@ arm (const GtRunSession *session)
   struct itimerspec timer = { .it_value = { at.ns / GT_NSEC_PER_SEC, at.ns % GT_NSEC_PER_SEC } };
   if (at.ns == GT_NEVER.ns)
     timer.it_value = (struct timespec){ 0 };
+  else if (at.ns <= 0) /* zero would disarm it */
+    timer.it_value.tv_nsec = 1;
   timerfd_settime (session->timer_fd, TFD_TIMER_ABSTIME, &timer, NULL);
 }
 

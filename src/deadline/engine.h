@@ -18,7 +18,8 @@ typedef struct _GtEngine GtEngine;
 
 /* Zero: the default in parentheses. Everything is copied. */
 typedef struct {
-  const char *const *argv; /* of the executor; the socket is its descriptor 3 */
+  const char *const *argv; /* of the executor, whose descriptor 3 is the socket; "{temp}" in an
+                              argument stands for its own folder */
   const char *const *env;  /* NULL = ours. GILOTINE_TEMP and TMPDIR are added */
   guint slots;             /* jobs at a time (1) */
   guint spares;            /* warm executors beyond that (1); G_MAXUINT = none */
@@ -33,6 +34,7 @@ typedef struct {
   gint64 cancel_grace_ns;      /* from the interrupt of a cancel to its kill (100 ms) */
   guint max_undead; /* with more executors that do not die new jobs are refused (4 x slots) */
   gint64 slice_ns;  /* EEVDF slice of the deadline thread (100 us); -1 = the system's */
+  gboolean quiet;   /* executors have no standard error; else it is ours */
   gsize
       answer_bytes; /* most bytes of one answer, all its parts, when the job sets none (256 MiB) */
 } GtEngineOptions;
@@ -85,6 +87,13 @@ typedef void (*GtJobDone) (GtJobResult *result, gpointer data);
 typedef void (*GtJobProgress) (guint64 job, double percent, gint64 rows_done, gint64 rows_total,
                                gpointer data);
 
+/* A chunk or memfd frame as it comes; takes the part. The same rules. FALSE: nothing more is read
+ * from this executor until gt_engine_resume(); the job's limits go on, and its kill ends the wait.
+ */
+typedef gboolean (*GtJobTakePart) (guint64 job, GtPart *part, gpointer data);
+
+void gt_part_free (GtPart *part);
+
 typedef struct {
   const char *kind;   /* one of the executor's kinds */
   GBytes *body;       /* a reference is taken; NULL = empty */
@@ -93,6 +102,9 @@ typedef struct {
   gsize answer_bytes; /* 0 = the engine's */
   GtJobDone done;
   GtJobProgress progress; /* NULL = not wanted */
+  GtJobTakePart part; /* NULL = parts are kept for the result. Otherwise they are handed over, and
+                         answer_bytes 0 is no limit. What was handed over before a kill counts for
+                         nothing: the outcome says so. */
   gpointer data;
 } GtJobSpec;
 
@@ -104,6 +116,9 @@ guint64 gt_engine_submit (GtEngine *engine, const GtJobSpec *spec, GError **erro
  * killed after the grace. A job that is done already is left alone; there is no answer. */
 void gt_engine_cancel (GtEngine *engine, guint64 job);
 
+/* Goes on reading after `part` said FALSE. A job that is done already is left alone. */
+void gt_engine_resume (GtEngine *engine, guint64 job);
+
 /* Submits and waits for the result; `spec->done` and `data` are not used. Not from a callback. NULL
  * as gt_engine_submit(). */
 GtJobResult *gt_engine_run (GtEngine *engine, const GtJobSpec *spec, GError **error);
@@ -112,8 +127,11 @@ GtJobResult *gt_engine_run (GtEngine *engine, const GtJobSpec *spec, GError **er
 #define GT_ENGINE_STATS(X)                                                                         \
   X (queued)                                                                                       \
   X (running)                                                                                      \
-  X (idle) X (starting) X (undead) X (submitted) X (completed) X (killed) X (started)              \
-      X (failed_starts) X (recycled) X (dropped_frames)
+  X (idle)                                                                                         \
+  X (starting)                                                                                     \
+  X (undead)                                                                                       \
+  X (submitted)                                                                                    \
+  X (completed) X (killed) X (started) X (failed_starts) X (recycled) X (dropped_frames)
 
 typedef struct {
 #define X(name) guint64 name;

@@ -19,9 +19,10 @@ struct _GtJob {
   GBytes *body; /* NULL = empty */
   GtLimits limits;
   gint64 threads;
-  gsize answer_bytes;
+  gsize answer_bytes; /* 0 = any */
   GtJobDone done;
   GtJobProgress progress;
+  GtJobTakePart part;
   gpointer data;
   GtJobResult *result; /* what has come so far; its record grows with the job */
   GtInstant hard;      /* in force: a cancel brings it forward */
@@ -44,8 +45,14 @@ typedef struct {
   gint64 peak_bytes;   /* the executor's own, in its whole life */
   gint64 processes;    /* beside the keeper; 1 is as it should be */
   gint64 threads;      /* of the executor */
+  gint64 fds;          /* the executor has open */
   gboolean stopped;    /* the executor */
 } GtUsage;
+
+#define GT_USAGE_UNKNOWN                                                                           \
+  {                                                                                                \
+    -1, -1, -1, -1, -1, -1, FALSE                                                                  \
+  }
 
 /* How a family ended. */
 typedef struct {
@@ -61,13 +68,17 @@ typedef struct {
   void (*send_job) (gpointer world, GtSlot *slot, const GtJob *job);
   void (*send_interrupt) (gpointer world, GtSlot *slot, guint64 job);
   void (*send_bye) (gpointer world, GtSlot *slot);
+  /* Reads nothing more until it is told otherwise, or kills. */
+  void (*hold) (gpointer world, GtSlot *slot);
   /* Everything that reaches the socket from now on is the past. A start that is still under way is
    * killed as soon as there is something to kill. */
   void (*kill) (gpointer world, GtSlot *slot);
   void (*second_line) (gpointer world, GtSlot *slot, GtInstant at);
   gint64 (*cpu_ns) (gpointer world, GtSlot *slot);         /* the executor's alone; cheap */
   gint64 (*resident_bytes) (gpointer world, GtSlot *slot); /* the executor's alone; cheap */
-  void (*look) (gpointer world, GtSlot *slot, GtUsage *usage);
+  /* `whole`: all members and their sums. Otherwise what a slot needs to know after a short job:
+   * children of keeper and executor, threads, descriptors, the executor's own memory. */
+  void (*look) (gpointer world, GtSlot *slot, gboolean whole, GtUsage *usage);
   const char *(*domain) (gpointer world, GtSlot *slot);
   /* After gt_slot_reaped(): the report; the executor's things are the world's to remove. */
   void (*ending) (gpointer world, GtSlot *slot, GtEnding *ending);
@@ -88,7 +99,8 @@ struct _GtSlot {
   GtInstant watch;     /* the next look at what the job uses */
   GtInstant line;      /* of the second line, as last sent */
   GtInstant warm;      /* when it came into service; GT_NEVER = it did not */
-  gint64 threads, fds; /* of hello: what to come back to */
+  gint64 threads, fds; /* when it came into service: what to come back to */
+  gboolean fds_over;   /* the last job left more */
   guint jobs;          /* it has done */
   GtReason why;        /* of the kill; ANSWER = none was sent */
   GtReason over;       /* of the next OVER event */
@@ -104,8 +116,9 @@ struct _GtPool {
   GTree *by_limit;         /* the same jobs by the instant at which waiting is over */
   GHashTable *by_id;       /* every job there is */
   guint next_number;
-  guint failures;     /* failed starts in a row */
-  char *last_failure; /* its text */
+  guint failures;      /* failed starts in a row */
+  GtInstant failed_at; /* the last of them */
+  char *last_failure;  /* its text */
   gboolean stopping;
   GtEngineStats stats;
 };
@@ -120,7 +133,11 @@ gboolean gt_engine_options_check (GtEngineOptions *options, GError **error);
 void gt_pool_submit (GtPool *pool, GtJob *job); /* takes it */
 void gt_pool_cancel (GtPool *pool, guint64 id);
 void gt_pool_stop (GtPool *pool);
-gboolean gt_pool_stopped (const GtPool *pool); /* nothing left but what does not die */
+GtSlot *gt_pool_slot_of (const GtPool *pool, guint64 id); /* NULL: it has none */
+gboolean gt_pool_stopped (const GtPool *pool);            /* nothing left but what does not die */
+GtEngineStats gt_pool_stats (const GtPool *pool);
+/* Starts have failed too often and nothing is warm: jobs fail at once. */
+gboolean gt_pool_hopeless (const GtPool *pool);
 
 /* Does what is due and says when to come again (GT_NEVER: when something happens). Call it after
  * events too: they may make something due. Frees slots that are done. */
@@ -143,7 +160,9 @@ void gt_slot_reaped (GtSlot *slot);
 
 GtPart *gt_part_new (int type, const void *head, gsize head_bytes, const void *body,
                      gsize body_bytes, int fd);
-void gt_part_free (GtPart *part);
+
+/* A family may have stopped its keeper, or forked while it was killed: the kill is repeated. */
+#define GT_SLOT_KILL_AGAIN_NS (60 * GT_NSEC_PER_MSEC)
 
 /* Between pool.c and slot.c. */
 void gt_slot_event (GtSlot *slot, GtSlotEvent event);

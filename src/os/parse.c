@@ -12,15 +12,39 @@
 #define SIGNALS(X)                                                                                 \
   X ("EXIT", 0)                                                                                    \
   X ("HUP", SIGHUP)                                                                                \
-  X ("INT", SIGINT) X ("QUIT", SIGQUIT) X ("ILL", SIGILL) X ("TRAP", SIGTRAP) X ("ABRT", SIGABRT)  \
-      X ("IOT", SIGIOT) X ("BUS", SIGBUS) X ("FPE", SIGFPE) X ("KILL", SIGKILL)                    \
-          X ("USR1", SIGUSR1) X ("SEGV", SIGSEGV) X ("USR2", SIGUSR2) X ("PIPE", SIGPIPE)          \
-              X ("ALRM", SIGALRM) X ("TERM", SIGTERM) X ("STKFLT", SIGSTKFLT) X ("CHLD", SIGCHLD)  \
-                  X ("CLD", SIGCHLD) X ("CONT", SIGCONT) X ("STOP", SIGSTOP) X ("TSTP", SIGTSTP)   \
-                      X ("TTIN", SIGTTIN) X ("TTOU", SIGTTOU) X ("URG", SIGURG)                    \
-                          X ("XCPU", SIGXCPU) X ("XFSZ", SIGXFSZ) X ("VTALRM", SIGVTALRM)          \
-                              X ("PROF", SIGPROF) X ("WINCH", SIGWINCH) X ("POLL", SIGPOLL)        \
-                                  X ("IO", SIGIO) X ("PWR", SIGPWR) X ("SYS", SIGSYS)
+  X ("INT", SIGINT)                                                                                \
+  X ("QUIT", SIGQUIT)                                                                              \
+  X ("ILL", SIGILL)                                                                                \
+  X ("TRAP", SIGTRAP)                                                                              \
+  X ("ABRT", SIGABRT)                                                                              \
+  X ("IOT", SIGIOT)                                                                                \
+  X ("BUS", SIGBUS)                                                                                \
+  X ("FPE", SIGFPE)                                                                                \
+  X ("KILL", SIGKILL)                                                                              \
+  X ("USR1", SIGUSR1)                                                                              \
+  X ("SEGV", SIGSEGV)                                                                              \
+  X ("USR2", SIGUSR2)                                                                              \
+  X ("PIPE", SIGPIPE)                                                                              \
+  X ("ALRM", SIGALRM)                                                                              \
+  X ("TERM", SIGTERM)                                                                              \
+  X ("STKFLT", SIGSTKFLT)                                                                          \
+  X ("CHLD", SIGCHLD)                                                                              \
+  X ("CLD", SIGCHLD)                                                                               \
+  X ("CONT", SIGCONT)                                                                              \
+  X ("STOP", SIGSTOP)                                                                              \
+  X ("TSTP", SIGTSTP)                                                                              \
+  X ("TTIN", SIGTTIN)                                                                              \
+  X ("TTOU", SIGTTOU)                                                                              \
+  X ("URG", SIGURG)                                                                                \
+  X ("XCPU", SIGXCPU)                                                                              \
+  X ("XFSZ", SIGXFSZ)                                                                              \
+  X ("VTALRM", SIGVTALRM)                                                                          \
+  X ("PROF", SIGPROF)                                                                              \
+  X ("WINCH", SIGWINCH)                                                                            \
+  X ("POLL", SIGPOLL)                                                                              \
+  X ("IO", SIGIO)                                                                                  \
+  X ("PWR", SIGPWR)                                                                                \
+  X ("SYS", SIGSYS)
 
 static const struct {
   const char *name;
@@ -39,7 +63,7 @@ parse_number (const char *text, double *number, const char **end)
   char *stop;
   errno = 0;
   *number = g_ascii_strtod (text, &stop);
-  if (stop == text || isnan (*number) || *number < 0)
+  if (stop == text || isnan (*number) || *number < 0 || (errno == ERANGE && signbit (*number)))
     return FALSE;
   if (errno == ERANGE && *number < 1)
     *number = nextafter (0, 1);

@@ -1,0 +1,9 @@
+/* SQL as text, split by DuckDB's own parser. */
+#pragma once
+
+#include <duckdb.h>
+#include <glib.h>
+
+/* The texts of the `n_statements` statements that DuckDB finds in `sql`, without their semicolons,
+ * each checked by DuckDB's own parser; NULL when they cannot be told apart. */
+GStrv gt_sql_split (duckdb_connection connection, const char *sql, idx_t n_statements);

@@ -28,7 +28,8 @@ typedef int (*GtCommandFunc) (int argc, char **argv);
   X ("run", run, HERE, "run a command under a limit that holds for its whole family")              \
   X ("send", send, APART, "send a Celery task, wait for its result")                               \
   X ("census", census, HERE,                                                                       \
-     "look at a family of processes from outside: zombies, CPU burnt, memory")
+     "look at a family of processes from outside: zombies, CPU burnt, memory")                     \
+  X ("doctor", doctor, APART, "what this machine offers, and which promises hold on it")
 
 #define X(name, suffix, where, help) int gt_cmd_##suffix (int argc, char **argv);
 GT_COMMANDS (X)

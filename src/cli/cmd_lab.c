@@ -162,15 +162,19 @@ gt_lab_out_dir (const char *experiment, const GtLabOptions *options, GError **er
     return g_strdup (options->out_dir);
   g_autoptr (GDateTime) now = g_date_time_new_now_local ();
   g_autofree char *stamp = g_date_time_format (now, "%Y%m%d-%H%M%S");
-  if (g_mkdir_with_parents ("lab-results", 0777) < 0)
-    return gt_os_fail (error, errno, "lab-results (--out DIR names another place)"), NULL;
+  if (g_mkdir_with_parents ("lab-results", 0777) < 0) {
+    gt_os_fail (error, errno, "lab-results (--out DIR names another place)");
+    return NULL;
+  }
   for (int n = 1;; n++) {
     g_autofree char *again = n > 1 ? g_strdup_printf ("-%d", n) : g_strdup ("");
     g_autofree char *dir = g_strdup_printf ("lab-results/%s-%s%s", experiment, stamp, again);
     if (mkdir (dir, 0777) == 0)
       return g_steal_pointer (&dir);
-    if (errno != EEXIST)
-      return gt_os_fail (error, errno, "%s (--out DIR names another place)", dir), NULL;
+    if (errno != EEXIST) {
+      gt_os_fail (error, errno, "%s (--out DIR names another place)", dir);
+      return NULL;
+    }
   }
 }
 

@@ -197,7 +197,7 @@ add_final (GtToolRun *run, const json_t *record, GError **error)
 {
   (void) error;
   run->interrupted = json_is_true (json_object_get (record, "interrupted"));
-  run->complete = !run->interrupted;
+  run->complete = !run->interrupted && json_is_null (json_object_get (record, "error"));
   run->left = json_integer_value (json_object_get (record, "left"));
   return TRUE;
 }

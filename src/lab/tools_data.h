@@ -6,7 +6,7 @@
  *   skip   s, why
  *   start  s, bare_ns, tool_ns   one pair, one after the other
  *   trial  s, case, n, said, and the fields below
- *   final  t, left, interrupted */
+ *   final  t, left, interrupted, error (null = none) */
 #pragma once
 
 #include "lab/tools_plan.h"

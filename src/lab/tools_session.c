@@ -223,12 +223,12 @@ tear_down (Session *s, gboolean ok, GError **error)
   g_clear_pointer (&s->janitor, gt_family_free);
   if (s->raw != NULL) {
     int left = gt_observer_count_marked (s->mark, ok ? error : NULL);
-    ok = gt_raw_write (s->raw,
-                       json_pack ("{ss sI si sb}", "k", "final", "t",
-                                  (json_int_t) gt_instant_now ().ns, "left", left, "interrupted",
-                                  !ok),
-                       ok ? error : NULL)
-         && ok;
+    gboolean interrupted
+        = !ok && error != NULL && g_error_matches (*error, GT_LAB_ERROR, GT_LAB_ERROR_INTERRUPTED);
+    json_t *record = json_pack (
+        "{ss sI si sb ss?}", "k", "final", "t", (json_int_t) gt_instant_now ().ns, "left", left,
+        "interrupted", interrupted, "error", !ok && error != NULL ? (*error)->message : NULL);
+    ok = gt_raw_write (s->raw, record, ok ? error : NULL) && ok;
     ok = gt_raw_close (s->raw, ok ? error : NULL) && ok;
     if (ok && left != 0) {
       g_set_error (error, GT_LAB_ERROR, GT_LAB_ERROR_LEFTOVER, "%d processes of the run remained",

@@ -186,7 +186,7 @@ small_run (void)
   add (run, TRIAL ("wait", "1203000000", "1202000000", "0"));
   add (run, TRIAL ("child", "1201000000", "1202000000", "0"));
   add (run, TRIAL ("setsid", "1201000000", "0", "1"));
-  add (run, "{\"k\":\"final\",\"left\":0,\"interrupted\":false}");
+  add (run, "{\"k\":\"final\",\"left\":0,\"interrupted\":false,\"error\":null}");
   return run;
 }
 

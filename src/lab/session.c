@@ -7,6 +7,7 @@
 #include "lab/progress.h"
 #include "lab/rabbit.h"
 #include "lab/runtime.h"
+#include "lab/stop.h"
 #include "lab/watch.h"
 #include "lab/worker.h"
 #include "os/paths.h"
@@ -15,9 +16,7 @@
 #include <fcntl.h>
 #include <glib-unix.h>
 #include <glib/gstdio.h>
-#include <signal.h>
 #include <string.h>
-#include <sys/signalfd.h>
 #include <unistd.h>
 
 #define BROKER_LIMIT_NS    (90 * GT_NSEC_PER_SEC)
@@ -48,8 +47,7 @@ typedef struct {
   char *mark;
   GPtrArray *queues; /* that this run has made at somebody's broker */
   GHashTable *rows;  /* "query/threads/driver/seconds" -> gint64 */
-  int signal_fd;
-  sigset_t old_mask;
+  GtStop stop;
 } Session;
 
 static GtInstant
@@ -106,7 +104,7 @@ rows_for (Session *s, const GtSubject *subject, const char *const *env, GError *
   gt_progress_say (s->progress, "calibrating the query to %g s (%s)",
                    subject->settings[GT_SETTING_QUERY_SECONDS], subject->factors[GT_FACTOR_DRIVER]);
   gint64 rows = gt_calibrate_rows (s->runtimes, subject, s->subject_dir, s->run_dir, env,
-                                   s->signal_fd, in_ns (CALIBRATE_LIMIT_NS), error);
+                                   s->stop.fd, in_ns (CALIBRATE_LIMIT_NS), error);
   if (rows > 0) {
     known = g_new (gint64, 1);
     *known = rows;
@@ -300,18 +298,6 @@ run_or_skip (Session *s, guint index, GError **error)
 
 /* --- set-up and tear-down ------------------------------------------------------------------- */
 
-static void
-block_signals (Session *s)
-{
-  sigset_t set;
-  sigemptyset (&set);
-  sigaddset (&set, SIGINT);
-  sigaddset (&set, SIGTERM);
-  sigaddset (&set, SIGHUP);
-  sigprocmask (SIG_BLOCK, &set, &s->old_mask);
-  s->signal_fd = signalfd (-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-}
-
 /* The folder for everything that must not outlive the run, and who removes it even when we are
  * killed. Its name is short: a socket's path has little room. */
 static gboolean
@@ -351,7 +337,7 @@ open_broker (Session *s, GError **error)
     g_autofree char *folder = g_build_filename (s->run_dir, "rabbitmq", NULL);
     g_mkdir_with_parents (folder, 0700);
     g_auto (GStrv) env = g_environ_setenv (g_get_environ (), "GILOTINE_MARK", s->mark, TRUE);
-    s->rabbit = gt_rabbit_start (folder, (const char *const *) env, s->signal_fd,
+    s->rabbit = gt_rabbit_start (folder, (const char *const *) env, s->stop.fd,
                                  in_ns (BROKER_LIMIT_NS), error);
     if (s->rabbit == NULL)
       return FALSE;
@@ -362,7 +348,7 @@ open_broker (Session *s, GError **error)
   const GtBrokerOptions options = { .until = in_ns (BROKER_LIMIT_NS),
                                     .notice = on_broker_notice,
                                     .notice_data = s,
-                                    .cancel_fd = s->signal_fd };
+                                    .cancel_fd = s->stop.fd };
   s->broker = gt_broker_open (s->broker_url, &options, error);
   if (s->broker == NULL)
     return FALSE;
@@ -391,7 +377,7 @@ record_run (Session *s, GError **error)
 static gboolean
 set_up (Session *s, GError **error)
 {
-  block_signals (s);
+  gt_stop_begin (&s->stop);
   s->mark = g_uuid_string_random ();
   s->queues = g_ptr_array_new_with_free_func (g_free);
   s->rows = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
@@ -416,7 +402,7 @@ set_up (Session *s, GError **error)
   s->observer = gt_observer_new (s->raw, error);
   if (s->observer == NULL)
     return FALSE;
-  s->watch = gt_watch_new (s->raw, s->observer, s->trace_path, s->signal_fd, error);
+  s->watch = gt_watch_new (s->raw, s->observer, s->trace_path, s->stop.fd, error);
   if (s->watch == NULL)
     return FALSE;
   gt_progress_attach (s->progress, s->watch);
@@ -483,21 +469,7 @@ tear_down (Session *s, gboolean ok, GError **error)
       = { s->run_dir, s->subject_dir, s->trace_path, s->broker_url, s->reply_queue, s->mark };
   for (gsize i = 0; i < G_N_ELEMENTS (texts); i++)
     g_free (texts[i]);
-  if (s->signal_fd >= 0)
-    close (s->signal_fd);
-  /* A signal that was answered by ending the run must not end the caller once it is unblocked. */
-  sigset_t pending;
-  while (sigpending (&pending) == 0
-         && (sigismember (&pending, SIGINT) || sigismember (&pending, SIGTERM)
-             || sigismember (&pending, SIGHUP))) {
-    sigset_t ours;
-    sigemptyset (&ours);
-    sigaddset (&ours, SIGINT);
-    sigaddset (&ours, SIGTERM);
-    sigaddset (&ours, SIGHUP);
-    sigwaitinfo (&ours, NULL);
-  }
-  sigprocmask (SIG_SETMASK, &s->old_mask, NULL);
+  gt_stop_end (&s->stop);
   return ok;
 }
 
@@ -521,7 +493,7 @@ translate_error (GError **error)
 gboolean
 gt_session_run (const GtExperiment *experiment, const GtSessionOptions *options, GError **error)
 {
-  Session session = { .experiment = experiment, .options = options, .signal_fd = -1 };
+  Session session = { .experiment = experiment, .options = options, .stop = { .fd = -1 } };
   gboolean ok = set_up (&session, error);
   for (guint i = 0; ok && i < experiment->subjects->len; i++)
     ok = run_or_skip (&session, i, error);

@@ -426,15 +426,15 @@ record_end (Session *s, gboolean ok, GError **error)
 {
   g_autoptr (GError) census_error = NULL;
   int left = gt_observer_count_marked (s->mark, &census_error);
-  gboolean interrupted
-      = !ok && error != NULL && g_error_matches (*error, GT_LAB_ERROR, GT_LAB_ERROR_INTERRUPTED);
+  const GError *why = ok || error == NULL ? NULL : *error;
+  gboolean interrupted = g_error_matches (why, GT_LAB_ERROR, GT_LAB_ERROR_INTERRUPTED);
   json_t *record
       = json_pack ("{ss sI si sb ss?}", "k", "final", "t", now_ns (), "left", left, "interrupted",
-                   interrupted, "error", !ok && error != NULL ? (*error)->message : NULL);
+                   interrupted, "error", why != NULL ? why->message : NULL);
   ok = gt_raw_write (s->raw, record, ok ? error : NULL) && ok;
   if (ok && left != 0) {
     g_set_error (error, GT_LAB_ERROR, GT_LAB_ERROR_LEFTOVER, "%s",
-                 left < 0 ? census_error->message : "processes of the run remained");
+                 census_error != NULL ? census_error->message : "processes of the run remained");
     return FALSE;
   }
   if (left > 0)
@@ -453,7 +453,7 @@ tear_down (Session *s, gboolean ok, GError **error)
   g_clear_pointer (&s->broker, gt_broker_close);
   g_clear_pointer (&s->rabbit, gt_rabbit_stop);
   g_clear_pointer (&s->janitor, gt_family_free);
-  if (s->raw != NULL && !ok && s->queues->len == 0) {
+  if (s->raw != NULL && !ok && (s->queues == NULL || s->queues->len == 0)) {
     gt_raw_discard (s->raw);
   } else if (s->raw != NULL) {
     ok = record_end (s, ok, error);

@@ -13,7 +13,7 @@
 static gboolean
 wait_for_end (GtFamily *family, int cancel_fd, GtInstant until, GError **error)
 {
-  while (!gt_family_poll (family, NULL)) {
+  while (gt_family_poll (family) < GT_FAMILY_ENDED) {
     struct pollfd fds[] = { { .fd = gt_family_fd (family), .events = POLLIN },
                             { .fd = cancel_fd, .events = POLLIN } };
     int n = poll (fds, 2, gt_instant_poll_ms (until));
@@ -76,7 +76,13 @@ gt_calibrate_rows (const GtRuntimes *runtimes, const GtSubject *subject, const c
     g_set_error (error, GT_LAB_ERROR, GT_LAB_ERROR_SYSTEM, "%s: %s", output, g_strerror (errno));
     return -1;
   }
-  const GtFamilySpec spec = { .argv = argv, .env = env, .cwd = work_dir, .output_fd = fd };
+  const GtFdMap fds[] = { { fd, STDOUT_FILENO }, { fd, STDERR_FILENO } };
+  GtFamilySpec spec = GT_FAMILY_SPEC_INIT;
+  spec.argv = argv;
+  spec.env = env;
+  spec.cwd = work_dir;
+  spec.fds = fds;
+  spec.n_fds = G_N_ELEMENTS (fds);
   GtFamily *family = gt_family_spawn (&spec, error);
   close (fd);
   gboolean ended = family != NULL && wait_for_end (family, cancel_fd, until, error);

@@ -117,7 +117,7 @@ wait_until_up (GtRabbit *rabbit, int port, const char *log, int cancel_fd, GtIns
       g_set_error (error, GT_LAB_ERROR, GT_LAB_ERROR_INTERRUPTED, "interrupted");
       return FALSE;
     }
-    gboolean ended = gt_family_poll (rabbit->family, NULL);
+    gboolean ended = gt_family_poll (rabbit->family) >= GT_FAMILY_ENDED;
     if (ended || gt_instant_until (gt_instant_now (), until) == 0) {
       g_set_error (error, GT_LAB_ERROR, GT_LAB_ERROR_SYSTEM,
                    "RabbitMQ %s; its output is in %s (--keep keeps it)",
@@ -140,8 +140,13 @@ gt_rabbit_start (const char *dir, const char *const *env, int cancel_fd, GtInsta
   g_autofree char *log = g_build_filename (dir, "output.log", NULL);
   int log_fd = open (log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
   const char *const argv[] = { program, NULL };
-  const GtFamilySpec spec
-      = { .argv = argv, .env = (const char *const *) full_env, .cwd = dir, .output_fd = log_fd };
+  const GtFdMap fds[] = { { log_fd, STDOUT_FILENO }, { log_fd, STDERR_FILENO } };
+  GtFamilySpec spec = GT_FAMILY_SPEC_INIT;
+  spec.argv = argv;
+  spec.env = (const char *const *) full_env;
+  spec.cwd = dir;
+  spec.fds = fds;
+  spec.n_fds = log_fd >= 0 ? G_N_ELEMENTS (fds) : 0;
   GtRabbit *rabbit = g_new0 (GtRabbit, 1);
   rabbit->url = g_strdup_printf ("amqp://guest:guest@127.0.0.1:%d//", ports[0]);
   rabbit->family = gt_family_spawn (&spec, error);

@@ -181,11 +181,14 @@ spawn_worker (Session *s, const GtSubject *subject, char **env, int *log_fd, GEr
   if (!g_unix_open_pipe (log_pipe, FD_CLOEXEC, error))
     return NULL;
   g_auto (GStrv) argv = gt_worker_argv (subject, s->runtimes);
-  const GtFamilySpec spec = { .argv = (const char *const *) argv,
-                              .env = (const char *const *) env,
-                              .cwd = s->run_dir,
-                              .output_fd = log_pipe[1],
-                              .linger = TRUE };
+  const GtFdMap fds[] = { { log_pipe[1], STDOUT_FILENO }, { log_pipe[1], STDERR_FILENO } };
+  GtFamilySpec spec = GT_FAMILY_SPEC_INIT;
+  spec.argv = (const char *const *) argv;
+  spec.env = (const char *const *) env;
+  spec.cwd = s->run_dir;
+  spec.fds = fds;
+  spec.n_fds = G_N_ELEMENTS (fds);
+  spec.command_end = GT_COMMAND_END_HOLD;
   GtFamily *family = gt_family_spawn (&spec, error);
   close (log_pipe[1]);
   *log_fd = log_pipe[0];
@@ -299,7 +302,8 @@ make_run_dir (Session *s, GError **error)
   s->run_dir = g_dir_make_tmp ("gilotine-lab.XXXXXX", error);
   if (s->run_dir == NULL)
     return FALSE;
-  const GtFamilySpec spec = { .remove_dir = s->options->keep ? NULL : s->run_dir, .output_fd = -1 };
+  GtFamilySpec spec = GT_FAMILY_SPEC_INIT;
+  spec.remove_dir = s->options->keep ? NULL : s->run_dir;
   s->janitor = gt_family_spawn (&spec, error);
   s->trace_path = g_build_filename (s->run_dir, "trace", NULL);
   return s->janitor != NULL;

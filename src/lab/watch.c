@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/timerfd.h>
@@ -234,8 +235,14 @@ static gboolean
 on_family (GtWatch *watch, GError **error)
 {
   int status;
-  if (watch->state.worker_ended || !gt_family_poll (watch->family, &status))
+  if (watch->state.worker_ended)
     return TRUE;
+  GtFamilyState state = gt_family_poll (watch->family);
+  if (!gt_family_ended (watch->family, &status)) {
+    if (state < GT_FAMILY_ENDED)
+      return TRUE;
+    status = SIGKILL; /* whoever killed the keeper killed the worker with it */
+  }
   watch->state.worker_ended = TRUE;
   g_autofree char *how = WIFEXITED (status) ? g_strdup_printf ("exit code %d", WEXITSTATUS (status))
                                             : g_strdup_printf ("signal %d", WTERMSIG (status));

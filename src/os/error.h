@@ -6,7 +6,10 @@
 #define GT_OS_ERRORS(X)                                                                            \
   X (SYSTEM, "a system call failed")                                                               \
   X (NOT_FOUND, "a program, file or process that must exist does not")                             \
-  X (TIMEOUT, "something did not happen in its time")
+  X (TIMEOUT, "something did not happen in its time")                                              \
+  X (UNAVAILABLE, "this machine does not offer what was asked for")                                \
+  X (COMMAND_NOT_FOUND, "the command does not exist")                                              \
+  X (COMMAND_NOT_EXECUTABLE, "the command cannot be executed")
 
 typedef enum {
 #define X(name, text) GT_OS_ERROR_##name,

@@ -1,36 +1,26 @@
-#include "os/family.h"
+#include "os/family_private.h"
 
 #include "os/error.h"
-#include "os/paths.h"
+#include "os/pidfd.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <glib-unix.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
-#include <sys/syscall.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/timerfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #define START_LIMIT_NS (30 * GT_NSEC_PER_SEC)
 #define FREE_LIMIT_NS  (10 * GT_NSEC_PER_SEC)
+/* A keeper that has not ended its family in this time is helped: the family may have stopped it. */
+#define HELP_AFTER_NS   (50 * GT_NSEC_PER_MSEC)
+#define SEARCH_EVERY_NS (2 * GT_NSEC_PER_MSEC)
 
-/* Descriptor numbers inside gilotine-init. */
-enum { LIFELINE_FD = 3, STATUS_FD = 4 };
-
-struct GtFamily {
-  pid_t root_pid;
-  pid_t command_pid;
-  int root_pidfd;  /* -1 once reaped */
-  int lifeline_fd; /* write end; -1 once closed */
-  int status_fd;   /* read end, non-blocking */
-  GString *unread; /* a status line that has not ended yet */
-  gboolean ended;  /* the command has */
-  gboolean gone;   /* gilotine-init said so */
-  int wait_status;
-  int exec_errno; /* 0 = executed */
-};
+#define MAX_NEWS 256
 
 static void
 close_fd (int *fd)
@@ -40,147 +30,318 @@ close_fd (int *fd)
   *fd = -1;
 }
 
-/* "EVENT NUMBER" (init_main.c tells). */
+/* --- what the keeper tells (src/executor/init_main.c)
+ * --------------------------------------------- */
+
+typedef struct {
+  const char *event;
+  gint64 values[6];
+} News;
+
 static void
-on_status_line (GtFamily *family, const char *line)
+on_started (GtFamily *family, const News *news)
 {
-  const char *space = strchr (line, ' ');
-  int value = space != NULL ? (int) g_ascii_strtoll (space, NULL, 10) : 0;
-  if (g_str_has_prefix (line, "started "))
-    family->command_pid = value;
-  else if (g_str_has_prefix (line, "failed "))
-    family->exec_errno = value;
-  else if (g_str_has_prefix (line, "gone "))
-    family->gone = TRUE;
-  else if (g_str_has_prefix (line, "exited ") || g_str_has_prefix (line, "signaled ")) {
-    family->ended = TRUE;
-    family->wait_status = line[0] == 'e' ? value << 8 : value;
-  }
+  family->state = GT_FAMILY_RUNNING;
+  family->report.started_ns = news->values[1];
+  /* Its own number for it is of another namespace, perhaps. */
+  if (family->command_pidfd >= 0)
+    family->command_pid = gt_pidfd_pid (family->command_pidfd);
+  if (family->command_pid == 0 && !gt_domain_is_pidns (family->report.domain))
+    family->command_pid = (pid_t) news->values[0];
+  for (int signo = 1; family->early_signals != 0; signo++, family->early_signals >>= 1)
+    if ((family->early_signals & 1) != 0)
+      (void) gt_family_signal (family, signo, FALSE, NULL);
 }
 
-/* FALSE at the end of the stream: gilotine-init has ended. */
-static gboolean
-read_status (GtFamily *family)
+static void
+on_failed (GtFamily *family, const News *news)
 {
-  char chunk[256];
-  ssize_t got;
-  while ((got = read (family->status_fd, chunk, sizeof chunk)) > 0) {
-    g_string_append_len (family->unread, chunk, got);
-    for (char *end; (end = strchr (family->unread->str, '\n')) != NULL;) {
-      *end = '\0';
-      on_status_line (family, family->unread->str);
-      g_string_erase (family->unread, 0, end + 1 - family->unread->str);
+  family->state = GT_FAMILY_FAILED;
+  family->exec_errno = (int) news->values[0];
+}
+
+static void
+on_refused (GtFamily *family, const News *news)
+{
+  on_failed (family, news);
+  family->refused = TRUE;
+}
+
+static void
+on_end (GtFamily *family, const News *news, int wait_status)
+{
+  family->ended = TRUE;
+  family->stopped = FALSE;
+  family->wait_status = wait_status;
+  family->state = GT_FAMILY_ENDED;
+  family->report.ended_ns = news->values[1];
+  family->report.leftovers = (guint64) news->values[2];
+}
+
+static void
+on_exited (GtFamily *family, const News *news)
+{
+  on_end (family, news, (int) news->values[0] << 8);
+}
+
+static void
+on_signaled (GtFamily *family, const News *news)
+{
+  on_end (family, news, (int) news->values[0]);
+}
+
+static void
+on_stopped (GtFamily *family, const News *news)
+{
+  family->stopped = TRUE;
+  family->stop_signal = (int) news->values[0];
+  family->report.was_stopped = TRUE;
+}
+
+static void
+on_continued (GtFamily *family, const News *news)
+{
+  (void) news;
+  family->stopped = FALSE;
+}
+
+static void
+on_ending (GtFamily *family, const News *news)
+{
+  if (news->values[0] > 0 && news->values[0] < GT_N_FAMILY_CAUSES)
+    family->report.cause = (GtFamilyCause) news->values[0];
+}
+
+static void
+on_usage (GtFamily *family, const News *news)
+{
+  GtFamilyReport *report = &family->report;
+  report->cpu_ns = news->values[0];
+  report->peak_memory_bytes = (guint64) news->values[1];
+  if (news->values[2] >= 0 && news->values[2] < GT_N_METERS)
+    report->peak_memory_by = (GtMeter) news->values[2];
+  report->oom_count = (guint64) news->values[3];
+  report->descendants_killed = (guint64) news->values[4];
+  report->empty_ns = news->values[5];
+}
+
+static void
+on_gone (GtFamily *family, const News *news)
+{
+  (void) news;
+  family->gone_told = TRUE;
+}
+
+static const struct {
+  const char *event;
+  void (*take) (GtFamily *family, const News *news);
+} events[] = {
+  { "started", on_started },     { "failed", on_failed },     { "refused", on_refused },
+  { "exited", on_exited },       { "signaled", on_signaled }, { "stopped", on_stopped },
+  { "continued", on_continued }, { "ending", on_ending },     { "usage", on_usage },
+  { "gone", on_gone },
+};
+
+static void
+on_news (GtFamily *family, char *text)
+{
+  News news = { 0 };
+  char *save = NULL;
+  news.event = strtok_r (text, " \n", &save);
+  for (guint i = 0; i < G_N_ELEMENTS (news.values); i++) {
+    const char *word = strtok_r (NULL, " \n", &save);
+    news.values[i] = word != NULL ? g_ascii_strtoll (word, NULL, 10) : 0;
+  }
+  for (guint i = 0; news.event != NULL && i < G_N_ELEMENTS (events); i++)
+    if (strcmp (news.event, events[i].event) == 0)
+      events[i].take (family, &news);
+}
+
+/* The command's handle comes beside "started". */
+static void
+take_handle (GtFamily *family, struct msghdr *message)
+{
+  for (struct cmsghdr *c = CMSG_FIRSTHDR (message); c != NULL; c = CMSG_NXTHDR (message, c))
+    if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS) {
+      close_fd (&family->command_pidfd);
+      memcpy (&family->command_pidfd, CMSG_DATA (c), sizeof family->command_pidfd);
     }
-  }
-  return got != 0;
 }
 
-static gboolean
-wait_readable (int fd, GtInstant until)
+static void
+read_news (GtFamily *family)
 {
-  struct pollfd p = { .fd = fd, .events = POLLIN };
-  int n;
-  do
-    n = poll (&p, 1, gt_instant_poll_ms (until));
-  while (n < 0 && errno == EINTR);
-  return n > 0;
-}
-
-static char **
-init_argv (const GtFamilySpec *spec, const char *program)
-{
-  g_autoptr (GPtrArray) argv = g_ptr_array_new ();
-  g_ptr_array_add (argv, g_strdup (program));
-  g_ptr_array_add (argv, g_strdup_printf ("--lifeline=%d", LIFELINE_FD));
-  g_ptr_array_add (argv, g_strdup_printf ("--status=%d", STATUS_FD));
-  if (spec->linger)
-    g_ptr_array_add (argv, g_strdup ("--linger"));
-  if (spec->remove_dir != NULL)
-    g_ptr_array_add (argv, g_strdup_printf ("--remove=%s", spec->remove_dir));
-  g_ptr_array_add (argv, g_strdup ("--"));
-  for (const char *const *arg = spec->argv; arg != NULL && *arg != NULL; arg++)
-    g_ptr_array_add (argv, g_strdup (*arg));
-  g_ptr_array_add (argv, NULL);
-  return (char **) g_ptr_array_steal (argv, NULL);
-}
-
-static gboolean
-start_init (GtFamily *family, const GtFamilySpec *spec, int lifeline, int status, GError **error)
-{
-  g_autofree char *program = gt_path_program ("gilotine-init", error);
-  if (program == NULL)
-    return FALSE;
-  g_auto (GStrv) argv = init_argv (spec, program);
-  int null_fd = open ("/dev/null", O_RDWR | O_CLOEXEC);
-  if (null_fd < 0)
-    return gt_os_fail (error, errno, "/dev/null");
-  int output = spec->output_fd >= 0 ? spec->output_fd : null_fd;
-  const int sources[] = { lifeline, status };
-  const int targets[] = { LIFELINE_FD, STATUS_FD };
-  GPid pid;
-  /* G_SPAWN_DO_NOT_REAP_CHILD: the pid stays ours until waitid() below, so pidfd_open cannot race.
-   */
-  gboolean ok = g_spawn_async_with_pipes_and_fds (
-      spec->cwd, (const char *const *) argv, spec->env, G_SPAWN_DO_NOT_REAP_CHILD, NULL, NULL,
-      null_fd, output, output, sources, targets, G_N_ELEMENTS (sources), &pid, NULL, NULL, NULL,
-      error);
-  close (null_fd);
-  if (!ok)
-    return FALSE;
-  family->root_pid = pid;
-  family->root_pidfd = (int) syscall (SYS_pidfd_open, pid, 0);
-  return family->root_pidfd >= 0 || gt_os_fail (error, errno, "pidfd_open");
-}
-
-static gboolean
-wait_started (GtFamily *family, const GtFamilySpec *spec, GError **error)
-{
-  GtInstant until = gt_instant_add (gt_instant_now (), START_LIMIT_NS);
-  while (spec->argv != NULL && family->command_pid == 0) {
-    gboolean readable = wait_readable (family->status_fd, until);
-    gboolean open = readable && read_status (family);
-    if (family->exec_errno != 0)
-      return gt_os_fail (error, family->exec_errno, "%s", spec->argv[0]);
-    if (family->command_pid == 0 && !open) {
-      g_set_error (error, GT_OS_ERROR, readable ? GT_OS_ERROR_SYSTEM : GT_OS_ERROR_TIMEOUT,
-                   "%s: %s", spec->argv[0],
-                   readable ? "gilotine-init ended before it started it" : "not started in 30 s");
-      return FALSE;
+  while (family->channel_fd >= 0) {
+    char text[MAX_NEWS];
+    union {
+      struct cmsghdr header;
+      char space[CMSG_SPACE (sizeof (int))];
+    } control;
+    struct iovec io = { text, sizeof text - 1 };
+    struct msghdr message = {
+      .msg_iov = &io, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control
+    };
+    ssize_t got = recvmsg (family->channel_fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    /* ECONNRESET: the keeper left an order unread when it ended. It is said once, what the keeper
+     * told before comes after it. */
+    if (got < 0 && (errno == EINTR || errno == ECONNRESET))
+      continue;
+    if (got < 0 && errno == EAGAIN)
+      return;
+    if (got <= 0) {
+      /* Closing takes it out of the epoll set. */
+      close_fd (&family->channel_fd);
+      return;
     }
+    take_handle (family, &message);
+    text[got] = '\0';
+    on_news (family, text);
   }
-  return TRUE;
 }
 
-GtFamily *
-gt_family_spawn (const GtFamilySpec *spec, GError **error)
+/* --- the keeper's end
+ * ----------------------------------------------------------------------------- */
+
+static void
+become_gone (GtFamily *family)
 {
-  int lifeline[2] = { -1, -1 }, status[2] = { -1, -1 };
-  if (!g_unix_open_pipe (lifeline, FD_CLOEXEC, error))
-    return NULL;
-  if (!g_unix_open_pipe (status, FD_CLOEXEC, error)) {
-    close_fd (&lifeline[0]);
-    close_fd (&lifeline[1]);
-    return NULL;
+  gt_cgroup_remove (&family->cgroup);
+  close_fd (&family->search_fd);
+  if (family->state != GT_FAMILY_FAILED)
+    family->state = GT_FAMILY_GONE;
+}
+
+static void
+search (GtFamily *family)
+{
+  guint found = 0;
+  /* A cgroup knows its members, whatever they did to their parents. */
+  if (gt_domain_has_cgroup (family->report.domain)) {
+    gt_cgroup_kill (&family->cgroup);
+    found = gt_cgroup_remove (&family->cgroup) ? 0 : 1;
   }
-  GtFamily *family = g_new0 (GtFamily, 1);
-  family->root_pidfd = -1;
-  family->lifeline_fd = lifeline[1];
-  family->status_fd = status[0];
-  family->unread = g_string_new (NULL);
-  (void) g_unix_set_fd_nonblocking (family->status_fd, TRUE, NULL);
-  gboolean ok = start_init (family, spec, lifeline[0], status[1], error);
-  close_fd (&lifeline[0]);
-  close_fd (&status[1]);
-  if (ok && wait_started (family, spec, error))
-    return family;
-  gt_family_free (family);
-  return NULL;
+  found += gt_family_search (family, NULL);
+  if (found == 0 && gt_family_search (family, NULL) == 0)
+    become_gone (family);
+}
+
+static void
+become_lost (GtFamily *family)
+{
+  family->state = GT_FAMILY_LOST;
+  family->was_lost = TRUE;
+  family->report.keeper_killed = TRUE;
+  search (family);
+  if (family->state != GT_FAMILY_LOST)
+    return;
+  family->search_fd = timerfd_create (CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+  const struct timespec every = { 0, SEARCH_EVERY_NS };
+  const struct itimerspec timer = { every, every };
+  struct epoll_event event = { .events = EPOLLIN };
+  timerfd_settime (family->search_fd, 0, &timer, NULL);
+  epoll_ctl (family->epoll_fd, EPOLL_CTL_ADD, family->search_fd, &event);
+}
+
+static void
+reap_keeper (GtFamily *family)
+{
+  GtReaped reaped;
+  if (family->keeper_pidfd < 0 || !gt_pidfd_reap (family->keeper_pidfd, &reaped))
+    return;
+  read_news (family);
+  gt_family_forget_keeper (family->keeper_pid);
+  close_fd (&family->keeper_pidfd);
+  close_fd (&family->channel_fd);
+  GtFamilyReport *report = &family->report;
+  report->gone_ns = gt_instant_now ().ns;
+  if (report->empty_ns == 0) {
+    /* Killed: what it had reaped is in its own account, without what it could not reap. */
+    const struct rusage *u = &reaped.usage;
+    report->cpu_ns = (u->ru_utime.tv_sec + u->ru_stime.tv_sec) * GT_NSEC_PER_SEC
+                     + (u->ru_utime.tv_usec + u->ru_stime.tv_usec) * 1000;
+    report->peak_memory_bytes = (guint64) u->ru_maxrss * 1024;
+    report->peak_memory_by = GT_METER_PROCESS;
+  }
+  if (report->cause == GT_FAMILY_CAUSE_NONE)
+    report->cause = GT_FAMILY_CAUSE_KILL;
+  /* The kernel ends a PID namespace before its first process can be reaped. */
+  gboolean proven = family->gone_told || gt_domain_is_pidns (report->domain)
+                    || family->state == GT_FAMILY_FAILED;
+  report->keeper_killed = !family->gone_told && family->state != GT_FAMILY_FAILED;
+  if (proven)
+    become_gone (family);
+  else
+    become_lost (family);
+}
+
+GtFamilyState
+gt_family_poll (GtFamily *family)
+{
+  read_news (family);
+  reap_keeper (family);
+  if (family->state == GT_FAMILY_LOST && family->search_fd >= 0) {
+    guint64 ticks;
+    if (read (family->search_fd, &ticks, sizeof ticks) > 0)
+      search (family);
+  }
+  return family->state;
+}
+
+/* --- reading
+ * -------------------------------------------------------------------------------------- */
+
+#define NAMES(X)                                                                                   \
+  X (STARTING, "starting")                                                                         \
+  X (RUNNING, "running") X (FAILED, "failed") X (ENDED, "ended") X (GONE, "gone") X (LOST, "lost")
+
+const char *
+gt_family_state_name (GtFamilyState state)
+{
+  static const char *const names[] = {
+#define X(id, name) [GT_FAMILY_##id] = name,
+    NAMES (X)
+#undef X
+  };
+  return names[state];
+}
+
+const char *
+gt_family_cause_name (GtFamilyCause cause)
+{
+  static const char *const names[] = {
+#define X(id, name) [GT_FAMILY_CAUSE_##id] = name,
+    GT_FAMILY_CAUSES (X)
+#undef X
+  };
+  return cause < GT_N_FAMILY_CAUSES ? names[cause] : "none";
+}
+
+const char *
+gt_meter_name (GtMeter meter)
+{
+  static const char *const names[] = {
+#define X(id, name) [GT_METER_##id] = name,
+    GT_METERS (X)
+#undef X
+  };
+  return meter < GT_N_METERS ? names[meter] : "none";
+}
+
+const char *
+gt_command_end_name (GtCommandEnd command_end)
+{
+  static const char *const names[] = {
+#define X(id, name) [GT_COMMAND_END_##id] = name,
+    GT_COMMAND_ENDS (X)
+#undef X
+  };
+  return command_end < GT_N_COMMAND_ENDS ? names[command_end] : "kill";
 }
 
 pid_t
 gt_family_root_pid (const GtFamily *family)
 {
-  return family->root_pid;
+  return family->keeper_pid;
 }
 
 pid_t
@@ -192,40 +353,236 @@ gt_family_command_pid (const GtFamily *family)
 int
 gt_family_fd (const GtFamily *family)
 {
-  return family->status_fd;
+  return family->epoll_fd;
+}
+
+GtFamilyState
+gt_family_state (const GtFamily *family)
+{
+  return family->state;
 }
 
 gboolean
-gt_family_poll (GtFamily *family, int *wait_status)
+gt_family_ended (const GtFamily *family, int *wait_status)
 {
-  if (!family->ended)
-    read_status (family);
   if (family->ended && wait_status != NULL)
     *wait_status = family->wait_status;
   return family->ended;
 }
 
 gboolean
-gt_family_end (GtFamily *family, GtInstant until, GError **error)
+gt_family_stopped (const GtFamily *family, int *signo)
 {
-  close_fd (&family->lifeline_fd);
-  if (family->root_pidfd < 0)
-    return TRUE;
-  if (!wait_readable (family->root_pidfd, until)) {
-    g_set_error (error, GT_OS_ERROR, GT_OS_ERROR_TIMEOUT,
-                 "the family under process %d is not gone in time", (int) family->root_pid);
+  if (family->stopped && signo != NULL)
+    *signo = family->stop_signal;
+  return family->stopped;
+}
+
+int
+gt_family_start_errno (const GtFamily *family)
+{
+  return family->exec_errno;
+}
+
+gboolean
+gt_family_start_error (const GtFamily *family, GError **error)
+{
+  if (family->refused) {
+    g_set_error (error, GT_OS_ERROR, GT_OS_ERROR_UNAVAILABLE, "domain %s: %s",
+                 gt_domain_name (family->report.domain), g_strerror (family->exec_errno));
     return FALSE;
   }
-  siginfo_t info = { 0 };
-  waitid (P_PIDFD, (id_t) family->root_pidfd, &info, WEXITED);
-  close_fd (&family->root_pidfd);
-  read_status (family);
-  if (family->gone || family->command_pid == 0)
-    return TRUE;
-  g_set_error (error, GT_OS_ERROR, GT_OS_ERROR_SYSTEM,
-               "gilotine-init (process %d) ended without ending its family",
-               (int) family->root_pid);
+  int code = family->exec_errno == ENOENT ? GT_OS_ERROR_COMMAND_NOT_FOUND
+                                          : GT_OS_ERROR_COMMAND_NOT_EXECUTABLE;
+  if (family->exec_errno == 0)
+    g_set_error (error, GT_OS_ERROR, GT_OS_ERROR_SYSTEM,
+                 "%s: gilotine-init ended before it started it", family->exec_what);
+  else
+    g_set_error (error, GT_OS_ERROR, code, "%s: %s", family->exec_what,
+                 g_strerror (family->exec_errno));
   return FALSE;
+}
+
+const GtFamilyReport *
+gt_family_report (const GtFamily *family)
+{
+  return &family->report;
+}
+
+/* --- orders
+ * --------------------------------------------------------------------------------------- */
+
+static void
+order (GtFamily *family, const char *text)
+{
+  if (family->channel_fd >= 0)
+    (void) send (family->channel_fd, text, strlen (text), MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+gboolean
+gt_family_signal (GtFamily *family, int signo, gboolean group, GError **error)
+{
+  if (family->state == GT_FAMILY_STARTING && signo > 0 && signo <= 64)
+    family->early_signals |= G_GUINT64_CONSTANT (1) << (signo - 1);
+  if (family->command_pidfd < 0 || family->ended)
+    return TRUE;
+  if (!gt_pidfd_signal (family->command_pidfd, signo) && errno != ESRCH)
+    return gt_os_fail (error, errno, "signal %d to %s (process %d)", signo, family->exec_what,
+                       (int) family->command_pid);
+  if (group && family->session != GT_SESSION_CALLER) {
+    char text[32];
+    (void) g_snprintf (text, sizeof text, "signal %d", signo);
+    order (family, text);
+  }
+  return TRUE;
+}
+
+gboolean
+gt_family_may_end (const GtFamily *family, GtCommandEnd command_end, GError **error)
+{
+  if (command_end != GT_COMMAND_END_RELEASE || !gt_domain_is_pidns (family->report.domain))
+    return TRUE;
+  g_set_error (error, GT_OS_ERROR, GT_OS_ERROR_UNAVAILABLE,
+               "domain %s: nothing can be set free from a PID namespace",
+               gt_domain_name (family->report.domain));
+  return FALSE;
+}
+
+gboolean
+gt_family_set_command_end (GtFamily *family, GtCommandEnd command_end, GError **error)
+{
+  if (!gt_family_may_end (family, command_end, error))
+    return FALSE;
+  char text[32];
+  (void) g_snprintf (text, sizeof text, "end %d", (int) command_end);
+  order (family, text);
+  return TRUE;
+}
+
+void
+gt_family_set_deadline (GtFamily *family, GtInstant deadline)
+{
+  char text[48];
+  (void) g_snprintf (text, sizeof text, "deadline %" G_GINT64_FORMAT, deadline.ns);
+  order (family, text);
+}
+
+void
+gt_family_kill (GtFamily *family)
+{
+  if (family->keeper_pidfd < 0)
+    return;
+  gboolean again = family->killed_at.ns != GT_NEVER.ns;
+  if (!again) {
+    family->killed_at = gt_instant_now ();
+    /* First, so that the deaths that follow are not taken for ends of their own accord. */
+    order (family, "kill");
+  }
+  gt_cgroup_kill (&family->cgroup);
+  if (family->command_pidfd >= 0)
+    (void) gt_pidfd_signal (family->command_pidfd, SIGKILL);
+  /* The family may have stopped its keeper. */
+  (void) gt_pidfd_signal (family->keeper_pidfd, SIGCONT);
+  gint64 waited = gt_instant_until (family->killed_at, gt_instant_now ());
+  if (again && waited > HELP_AFTER_NS && gt_domain_is_pidns (family->report.domain))
+    (void) gt_pidfd_signal (family->keeper_pidfd, SIGKILL);
+}
+
+static gboolean
+is_over (const GtFamily *family)
+{
+  return family->keeper_pidfd < 0 && family->state != GT_FAMILY_LOST;
+}
+
+static void
+name_survivors (GtFamily *family, GError **error)
+{
+  g_autoptr (GString) names = g_string_new (NULL);
+  gt_family_search (family, names);
+  g_set_error (error, GT_OS_ERROR, GT_OS_ERROR_TIMEOUT,
+               "the family under process %d is not gone in time%s%s", (int) family->keeper_pid,
+               names->len > 0 ? "; left: " : "", names->str);
+}
+
+gboolean
+gt_family_end (GtFamily *family, GtInstant until, GError **error)
+{
+  gt_family_poll (family);
+  for (gt_family_kill (family); !is_over (family); gt_family_poll (family)) {
+    GtInstant help = gt_instant_add (gt_instant_now (), HELP_AFTER_NS + GT_NSEC_PER_MSEC);
+    struct pollfd p = { .fd = family->epoll_fd, .events = POLLIN };
+    int n = poll (&p, 1, gt_instant_poll_ms (help.ns < until.ns ? help : until));
+    if (n == 0 && gt_instant_until (gt_instant_now (), until) == 0) {
+      name_survivors (family, error);
+      return FALSE;
+    }
+    if (n == 0)
+      gt_family_kill (family);
+  }
+  return TRUE;
+}
+
+/* --- start
+ * ---------------------------------------------------------------------------------------- */
+
+GtFamily *
+gt_family_start (const GtFamilySpec *spec, GError **error)
+{
+  if (spec->domain != GT_DOMAIN_AUTO)
+    return gt_family_start_in (spec, spec->domain, error);
+  g_autoptr (GError) last = NULL;
+  for (const GtDomain *d = gt_domain_candidates (spec->purpose); *d != GT_N_DOMAINS; d++) {
+    g_clear_error (&last);
+    GtFamily *family = gt_family_start_in (spec, *d, &last);
+    if (family != NULL)
+      return family;
+    if (!g_error_matches (last, GT_OS_ERROR, GT_OS_ERROR_UNAVAILABLE))
+      break;
+  }
+  g_propagate_error (error, g_steal_pointer (&last));
+  return NULL;
+}
+
+static GtFamily *
+spawn_in (const GtFamilySpec *spec, GtDomain domain, GError **error)
+{
+  GtFamily *family = gt_family_start_in (spec, domain, error);
+  if (family == NULL)
+    return NULL;
+  GtInstant until = gt_instant_add (gt_instant_now (), START_LIMIT_NS);
+  while (gt_family_poll (family) == GT_FAMILY_STARTING) {
+    struct pollfd p = { .fd = family->epoll_fd, .events = POLLIN };
+    if (poll (&p, 1, gt_instant_poll_ms (until)) == 0) {
+      g_set_error (error, GT_OS_ERROR, GT_OS_ERROR_TIMEOUT, "%s: not started in 30 s",
+                   family->exec_what);
+      gt_family_free (family);
+      return NULL;
+    }
+  }
+  gboolean started = !family->has_command || family->report.started_ns != 0;
+  if (started)
+    return family;
+  gt_family_start_error (family, error);
+  gt_family_free (family);
+  return NULL;
+}
+
+GtFamily *
+gt_family_spawn (const GtFamilySpec *spec, GError **error)
+{
+  if (spec->domain != GT_DOMAIN_AUTO)
+    return spawn_in (spec, spec->domain, error);
+  g_autoptr (GError) last = NULL;
+  for (const GtDomain *d = gt_domain_candidates (spec->purpose); *d != GT_N_DOMAINS; d++) {
+    g_clear_error (&last);
+    GtFamily *family = spawn_in (spec, *d, &last);
+    if (family != NULL)
+      return family;
+    if (!g_error_matches (last, GT_OS_ERROR, GT_OS_ERROR_UNAVAILABLE))
+      break;
+  }
+  g_propagate_error (error, g_steal_pointer (&last));
+  return NULL;
 }
 
 void
@@ -234,10 +591,19 @@ gt_family_free (GtFamily *family)
   if (family == NULL)
     return;
   g_autoptr (GError) error = NULL;
-  if (!gt_family_end (family, gt_instant_add (gt_instant_now (), FREE_LIMIT_NS), &error))
+  if (family->keeper_pidfd >= 0
+      && !gt_family_end (family, gt_instant_add (gt_instant_now (), FREE_LIMIT_NS), &error))
     g_warning ("%s", error->message);
-  close_fd (&family->root_pidfd);
-  close_fd (&family->status_fd);
-  g_string_free (family->unread, TRUE);
+  if (family->keeper_pid == 0)
+    gt_cgroup_remove (&family->cgroup);
+  close_fd (&family->keeper_pidfd);
+  close_fd (&family->command_pidfd);
+  close_fd (&family->channel_fd);
+  close_fd (&family->search_fd);
+  close_fd (&family->epoll_fd);
+  gt_cgroup_clear (&family->cgroup);
+  g_clear_pointer (&family->not_ours, g_hash_table_unref);
+  g_free (family->mark);
+  g_free (family->exec_what);
   g_free (family);
 }

@@ -135,7 +135,9 @@ def test_linger_keeps_what_the_command_left_until_the_lifeline_closes(gilotine_i
         status += chunk
     os.close(status_read)
     lines = status.decode().splitlines()
-    assert lines[0].startswith("started ") and lines[1:] == ["exited 0", "gone 0"]
+    assert [line.split()[0] for line in lines] == ["started", "exited", "ending", "usage", "gone"]
+    exited = lines[1].split()
+    assert exited[1] == "0" and exited[3] == "6"
 
 
 def test_the_owners_sigkill_ends_the_family(gilotine_init):

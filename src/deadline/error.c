@@ -1,0 +1,3 @@
+#include "deadline/error.h"
+
+G_DEFINE_QUARK (gt - deadline - error - quark, gt_deadline_error)

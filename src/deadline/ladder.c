@@ -1,0 +1,326 @@
+#include "deadline/ladder.h"
+
+#define ON(event, state, action) [GT_EVENT_##event] = { GT_SLOT_##state, GT_ACTION_##action }
+
+/* Stays as it is: what cannot happen there, what came too late, what does not matter any more.
+ * Frames out of place are the executor's fault and kill it; timers and orders that crossed
+ * something else on their way do nothing. */
+static const GtStep table[GT_SLOT_STATE_COUNT][GT_SLOT_EVENT_COUNT] = {
+  [GT_SLOT_EMPTY] = {
+    ON (WANTED, STARTING, START),
+    ON (FAILED, EMPTY, NONE),
+    ON (WARM, EMPTY, NONE),
+    ON (JOB, EMPTY, NONE),
+    ON (SOFT, EMPTY, NONE),
+    ON (HARD, EMPTY, NONE),
+    ON (OVER, EMPTY, NONE),
+    ON (ACK, EMPTY, NONE),
+    ON (ANSWER, EMPTY, NONE),
+    ON (END, EMPTY, NONE),
+    ON (END_BUSY, EMPTY, NONE),
+    ON (END_LEFT, EMPTY, NONE),
+    ON (SETTLED, EMPTY, NONE),
+    ON (GARBAGE, EMPTY, NONE),
+    ON (CLOSED, EMPTY, NONE),
+    ON (DIED, EMPTY, NONE),
+    ON (REAPED, EMPTY, NONE),
+    ON (LATE, EMPTY, NONE),
+    ON (RECYCLE, EMPTY, NONE),
+    ON (STOP, GONE, FREE),
+  },
+  [GT_SLOT_STARTING] = {
+    ON (WANTED, STARTING, NONE),
+    ON (FAILED, EMPTY, PAUSE),
+    ON (WARM, IDLE, ADOPT),
+    ON (JOB, STARTING, NONE),
+    ON (SOFT, STARTING, NONE),
+    ON (HARD, STARTING, NONE),
+    ON (OVER, STARTING, NONE),
+    ON (ACK, KILLING, KILL),
+    ON (ANSWER, KILLING, KILL),
+    ON (END, KILLING, KILL),
+    ON (END_BUSY, KILLING, KILL),
+    ON (END_LEFT, KILLING, KILL),
+    ON (SETTLED, STARTING, NONE),
+    ON (GARBAGE, KILLING, KILL),
+    ON (CLOSED, LEAVING, NONE),
+    ON (DIED, LEAVING, NONE),
+    ON (REAPED, EMPTY, REAP),
+    ON (LATE, KILLING, KILL),
+    ON (RECYCLE, STARTING, NONE),
+    ON (STOP, KILLING, KILL),
+  },
+  [GT_SLOT_IDLE] = {
+    ON (WANTED, IDLE, NONE),
+    ON (FAILED, IDLE, NONE),
+    ON (WARM, KILLING, KILL),
+    ON (JOB, RUNNING, SEND),
+    ON (SOFT, IDLE, NONE),
+    ON (HARD, IDLE, NONE),
+    ON (OVER, IDLE, NONE),
+    ON (ACK, IDLE, NONE),
+    ON (ANSWER, KILLING, KILL),
+    ON (END, KILLING, KILL),
+    ON (END_BUSY, KILLING, KILL),
+    ON (END_LEFT, KILLING, KILL),
+    ON (SETTLED, IDLE, NONE),
+    ON (GARBAGE, KILLING, KILL),
+    ON (CLOSED, LEAVING, NONE),
+    ON (DIED, LEAVING, NONE),
+    ON (REAPED, EMPTY, REAP),
+    ON (LATE, IDLE, NONE),
+    ON (RECYCLE, RETIRING, BYE),
+    ON (STOP, KILLING, KILL),
+  },
+  [GT_SLOT_RUNNING] = {
+    ON (WANTED, RUNNING, NONE),
+    ON (FAILED, RUNNING, NONE),
+    ON (WARM, KILLING, KILL),
+    ON (JOB, RUNNING, NONE),
+    ON (SOFT, INTERRUPTING, INTERRUPT),
+    ON (HARD, KILLING, KILL),
+    ON (OVER, KILLING, KILL),
+    ON (ACK, RUNNING, NONE),
+    ON (ANSWER, ANSWERED, HOLD),
+    ON (END, KILLING, KILL),
+    ON (END_BUSY, KILLING, KILL),
+    ON (END_LEFT, KILLING, KILL),
+    ON (SETTLED, RUNNING, NONE),
+    ON (GARBAGE, KILLING, KILL),
+    ON (CLOSED, LEAVING, NONE),
+    ON (DIED, LEAVING, NONE),
+    ON (REAPED, EMPTY, REAP),
+    ON (LATE, RUNNING, NONE),
+    ON (RECYCLE, RUNNING, NONE),
+    ON (STOP, KILLING, KILL),
+  },
+  [GT_SLOT_INTERRUPTING] = {
+    ON (WANTED, INTERRUPTING, NONE),
+    ON (FAILED, INTERRUPTING, NONE),
+    ON (WARM, KILLING, KILL),
+    ON (JOB, INTERRUPTING, NONE),
+    ON (SOFT, INTERRUPTING, NONE),
+    ON (HARD, KILLING, KILL),
+    ON (OVER, KILLING, KILL),
+    ON (ACK, INTERRUPTING, NOTE),
+    ON (ANSWER, ANSWERED, HOLD),
+    ON (END, KILLING, KILL),
+    ON (END_BUSY, KILLING, KILL),
+    ON (END_LEFT, KILLING, KILL),
+    ON (SETTLED, INTERRUPTING, NONE),
+    ON (GARBAGE, KILLING, KILL),
+    ON (CLOSED, LEAVING, NONE),
+    ON (DIED, LEAVING, NONE),
+    ON (REAPED, EMPTY, REAP),
+    ON (LATE, INTERRUPTING, NONE),
+    ON (RECYCLE, INTERRUPTING, NONE),
+    ON (STOP, KILLING, KILL),
+  },
+  [GT_SLOT_ANSWERED] = {
+    ON (WANTED, ANSWERED, NONE),
+    ON (FAILED, ANSWERED, NONE),
+    ON (WARM, KILLING, KILL),
+    ON (JOB, ANSWERED, NONE),
+    ON (SOFT, ANSWERED, NONE),
+    ON (HARD, KILLING, KILL),
+    ON (OVER, KILLING, KILL),
+    ON (ACK, ANSWERED, NOTE),
+    ON (ANSWER, KILLING, KILL),
+    ON (END, IDLE, TELL),
+    ON (END_BUSY, SETTLING, TELL),
+    ON (END_LEFT, KILLING, KEEP_KILL),
+    ON (SETTLED, ANSWERED, NONE),
+    ON (GARBAGE, KILLING, KILL),
+    ON (CLOSED, LEAVING, NONE),
+    ON (DIED, LEAVING, NONE),
+    ON (REAPED, EMPTY, REAP),
+    ON (LATE, ANSWERED, NONE),
+    ON (RECYCLE, ANSWERED, NONE),
+    ON (STOP, KILLING, KILL),
+  },
+  [GT_SLOT_SETTLING] = {
+    ON (WANTED, SETTLING, NONE),
+    ON (FAILED, SETTLING, NONE),
+    ON (WARM, KILLING, KILL),
+    ON (JOB, SETTLING, NONE),
+    ON (SOFT, SETTLING, NONE),
+    ON (HARD, SETTLING, NONE),
+    ON (OVER, SETTLING, NONE),
+    ON (ACK, SETTLING, NONE),
+    ON (ANSWER, KILLING, KILL),
+    ON (END, KILLING, KILL),
+    ON (END_BUSY, KILLING, KILL),
+    ON (END_LEFT, KILLING, KILL),
+    ON (SETTLED, IDLE, NONE),
+    ON (GARBAGE, KILLING, KILL),
+    ON (CLOSED, LEAVING, NONE),
+    ON (DIED, LEAVING, NONE),
+    ON (REAPED, EMPTY, REAP),
+    ON (LATE, KILLING, KILL),
+    ON (RECYCLE, RETIRING, BYE),
+    ON (STOP, KILLING, KILL),
+  },
+  [GT_SLOT_RETIRING] = {
+    ON (WANTED, RETIRING, NONE),
+    ON (FAILED, RETIRING, NONE),
+    ON (WARM, KILLING, KILL),
+    ON (JOB, RETIRING, NONE),
+    ON (SOFT, RETIRING, NONE),
+    ON (HARD, RETIRING, NONE),
+    ON (OVER, RETIRING, NONE),
+    ON (ACK, RETIRING, NONE),
+    ON (ANSWER, KILLING, KILL),
+    ON (END, KILLING, KILL),
+    ON (END_BUSY, KILLING, KILL),
+    ON (END_LEFT, KILLING, KILL),
+    ON (SETTLED, RETIRING, NONE),
+    ON (GARBAGE, KILLING, KILL),
+    ON (CLOSED, RETIRING, NONE),
+    ON (DIED, RETIRING, NONE),
+    ON (REAPED, EMPTY, REAP),
+    ON (LATE, KILLING, KILL),
+    ON (RECYCLE, RETIRING, NONE),
+    ON (STOP, KILLING, KILL),
+  },
+  [GT_SLOT_LEAVING] = {
+    ON (WANTED, LEAVING, NONE),
+    ON (FAILED, LEAVING, NONE),
+    ON (WARM, LEAVING, NONE),
+    ON (JOB, LEAVING, NONE),
+    ON (SOFT, LEAVING, NONE),
+    ON (HARD, KILLING, KILL),
+    ON (OVER, KILLING, KILL),
+    ON (ACK, LEAVING, NONE),
+    ON (ANSWER, LEAVING, NONE),
+    ON (END, LEAVING, NONE),
+    ON (END_BUSY, LEAVING, NONE),
+    ON (END_LEFT, LEAVING, NONE),
+    ON (SETTLED, LEAVING, NONE),
+    ON (GARBAGE, LEAVING, NONE),
+    ON (CLOSED, LEAVING, NONE),
+    ON (DIED, LEAVING, NONE),
+    ON (REAPED, EMPTY, REAP),
+    ON (LATE, KILLING, KILL),
+    ON (RECYCLE, LEAVING, NONE),
+    ON (STOP, KILLING, KILL),
+  },
+  [GT_SLOT_KILLING] = {
+    ON (WANTED, KILLING, NONE),
+    ON (FAILED, EMPTY, PAUSE),
+    ON (WARM, KILLING, NONE),
+    ON (JOB, KILLING, NONE),
+    ON (SOFT, KILLING, NONE),
+    ON (HARD, KILLING, NONE),
+    ON (OVER, KILLING, NONE),
+    ON (ACK, KILLING, NONE),
+    ON (ANSWER, KILLING, NONE),
+    ON (END, KILLING, NONE),
+    ON (END_BUSY, KILLING, NONE),
+    ON (END_LEFT, KILLING, NONE),
+    ON (SETTLED, KILLING, NONE),
+    ON (GARBAGE, KILLING, NONE),
+    ON (CLOSED, KILLING, NONE),
+    ON (DIED, KILLING, NONE),
+    ON (REAPED, EMPTY, REAP),
+    ON (LATE, UNDEAD, QUARANTINE),
+    ON (RECYCLE, KILLING, NONE),
+    ON (STOP, KILLING, NONE),
+  },
+  [GT_SLOT_UNDEAD] = {
+    ON (WANTED, UNDEAD, NONE),
+    ON (FAILED, GONE, FREE),
+    ON (WARM, UNDEAD, NONE),
+    ON (JOB, UNDEAD, NONE),
+    ON (SOFT, UNDEAD, NONE),
+    ON (HARD, UNDEAD, NONE),
+    ON (OVER, UNDEAD, NONE),
+    ON (ACK, UNDEAD, NONE),
+    ON (ANSWER, UNDEAD, NONE),
+    ON (END, UNDEAD, NONE),
+    ON (END_BUSY, UNDEAD, NONE),
+    ON (END_LEFT, UNDEAD, NONE),
+    ON (SETTLED, UNDEAD, NONE),
+    ON (GARBAGE, UNDEAD, NONE),
+    ON (CLOSED, UNDEAD, NONE),
+    ON (DIED, UNDEAD, NONE),
+    ON (REAPED, GONE, BURY),
+    ON (LATE, UNDEAD, AGAIN),
+    ON (RECYCLE, UNDEAD, NONE),
+    ON (STOP, UNDEAD, NONE),
+  },
+  [GT_SLOT_GONE] = {
+    ON (WANTED, GONE, NONE),
+    ON (FAILED, GONE, NONE),
+    ON (WARM, GONE, NONE),
+    ON (JOB, GONE, NONE),
+    ON (SOFT, GONE, NONE),
+    ON (HARD, GONE, NONE),
+    ON (OVER, GONE, NONE),
+    ON (ACK, GONE, NONE),
+    ON (ANSWER, GONE, NONE),
+    ON (END, GONE, NONE),
+    ON (END_BUSY, GONE, NONE),
+    ON (END_LEFT, GONE, NONE),
+    ON (SETTLED, GONE, NONE),
+    ON (GARBAGE, GONE, NONE),
+    ON (CLOSED, GONE, NONE),
+    ON (DIED, GONE, NONE),
+    ON (REAPED, GONE, NONE),
+    ON (LATE, GONE, NONE),
+    ON (RECYCLE, GONE, NONE),
+    ON (STOP, GONE, NONE),
+  },
+};
+
+GtStep
+gt_ladder_step (GtSlotState state, GtSlotEvent event)
+{
+  g_assert (state < GT_SLOT_STATE_COUNT && event < GT_SLOT_EVENT_COUNT);
+  return table[state][event];
+}
+
+const char *
+gt_slot_state_name (GtSlotState state)
+{
+  static const char *const names[GT_SLOT_STATE_COUNT] = {
+#define X(id, name) [GT_SLOT_##id] = name,
+    GT_SLOT_STATES (X)
+#undef X
+  };
+  return names[state];
+}
+
+const char *
+gt_slot_event_name (GtSlotEvent event)
+{
+  static const char *const names[GT_SLOT_EVENT_COUNT] = {
+#define X(id, name) [GT_EVENT_##id] = name,
+    GT_SLOT_EVENTS (X)
+#undef X
+  };
+  return names[event];
+}
+
+const char *
+gt_slot_action_text (GtSlotAction action)
+{
+  static const char *const texts[GT_SLOT_ACTION_COUNT] = {
+#define X(id, text) [GT_ACTION_##id] = text,
+    GT_SLOT_ACTIONS (X)
+#undef X
+  };
+  return texts[action];
+}
+
+gboolean
+gt_slot_state_may_have_job (GtSlotState state)
+{
+  return state == GT_SLOT_RUNNING || state == GT_SLOT_INTERRUPTING || state == GT_SLOT_ANSWERED
+         || state == GT_SLOT_LEAVING || state == GT_SLOT_KILLING;
+}
+
+gboolean
+gt_slot_state_live (GtSlotState state)
+{
+  return state != GT_SLOT_EMPTY && state != GT_SLOT_GONE;
+}

@@ -1,0 +1,564 @@
+/* The engine with real executors, in every domain that this machine offers. Each case asserts the
+ * outcome, how late it was (generously: the machine is shared), that nothing of the job is alive or
+ * a zombie, that the next job is fine, and at the end that all descriptors are closed. */
+#include "deadline/engine.h"
+#include "deadline/error.h"
+#include "executor/wire.h"
+#include "os/sweep.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define MS GT_NSEC_PER_MSEC
+#define S  GT_NSEC_PER_SEC
+
+/* How late anything may be on a machine that does other things as well. */
+#define LATE (500 * MS)
+
+static char *temp_root;
+
+static GtInstant
+in (gint64 ns)
+{
+  return gt_instant_add (gt_instant_now (), ns);
+}
+
+static guint
+count_entries (const char *path)
+{
+  guint n = 0;
+  DIR *folder = opendir (path);
+  g_assert_nonnull (folder);
+  for (struct dirent *entry; (entry = readdir (folder)) != NULL;)
+    n += entry->d_name[0] != '.';
+  closedir (folder);
+  return n;
+}
+
+static GtEngine *
+engine_in (GtDomain domain, GtEngineOptions options, const char *start)
+{
+  const char *fake = g_getenv ("GT_FAKE_EXECUTOR");
+  const char *argv[] = { fake, start != NULL ? "--start" : NULL, start, NULL };
+  g_assert_nonnull (fake);
+  options.argv = argv;
+  options.domain = domain;
+  options.temp_root = temp_root;
+  options.quiet = TRUE;
+  g_autoptr (GError) error = NULL;
+  GtEngine *engine = gt_engine_new (&options, &error);
+  g_assert_no_error (error);
+  return engine;
+}
+
+static GtEngine *
+warm_engine (GtDomain domain)
+{
+  g_autoptr (GError) error = NULL;
+  GtEngine *engine = engine_in (domain, (GtEngineOptions) GT_ENGINE_OPTIONS_INIT, NULL);
+  gt_engine_wait_warm (engine, 0, in (10 * S), &error);
+  g_assert_no_error (error);
+  return engine;
+}
+
+static GtJobSpec
+job_of (const char *steps, GtLimitsAsked asked)
+{
+  GtLimitsWorld world = { .now = gt_instant_now (), .inherited = GT_NEVER };
+  GtJobSpec spec = { .kind = "steps", .body = g_bytes_new (steps, strlen (steps)) };
+  g_assert_true (gt_limits_make (&asked, &world, &spec.limits, NULL));
+  return spec;
+}
+
+static GtJobResult *
+run_limited (GtEngine *engine, const char *steps, GtLimitsAsked asked)
+{
+  GtJobSpec spec = job_of (steps, asked);
+  GtJobResult *result = gt_engine_run (engine, &spec, NULL);
+  g_bytes_unref (spec.body);
+  g_assert_nonnull (result);
+  return result;
+}
+
+static GtJobResult *
+run (GtEngine *engine, const char *steps, gint64 soft_ms, gint64 hard_ms)
+{
+  return run_limited (engine, steps,
+                      (GtLimitsAsked){ .soft_ns = soft_ms * MS, .hard_ns = hard_ms * MS });
+}
+
+static void
+assert_outcome (const GtJobResult *result, GtOutcome outcome, GtReason reason)
+{
+  const GtOutcomeRecord *record = &result->record;
+  if (record->outcome == outcome && record->reason == reason)
+    return;
+  g_autofree char *json = gt_outcome_record_json (record);
+  g_error ("expected %s by %s: %s", gt_outcome_info (outcome)->name, gt_reason_name (reason), json);
+}
+
+static void
+assert_fine (GtEngine *engine)
+{
+  g_autoptr (GtJobResult) result = run (engine, "value 5", 0, 10000);
+  assert_outcome (result, GT_OUTCOME_VALUE, GT_REASON_ANSWER);
+  g_assert_nonnull (result->answer);
+  g_assert_cmpuint (g_bytes_get_size (result->answer->body), ==, 5);
+}
+
+/* Whether any process has this text in its arguments or is a zombie of ours. */
+static guint
+our_children (void)
+{
+  guint n = 0;
+  DIR *proc = opendir ("/proc");
+  for (struct dirent *entry; (entry = readdir (proc)) != NULL;) {
+    g_autofree char *path = g_build_filename ("/proc", entry->d_name, "stat", NULL);
+    g_autofree char *text = NULL;
+    if (!g_ascii_isdigit (entry->d_name[0]) || !g_file_get_contents (path, &text, NULL, NULL))
+      continue;
+    const char *end = strrchr (text, ')');
+    n += end != NULL && strtol (end + 4, NULL, 10) == getpid ();
+  }
+  closedir (proc);
+  return n;
+}
+
+/* Keepers are our children; beside them nobody may be: this process is a subreaper, so whoever
+ * escapes from a family comes to us. */
+static void
+assert_keepers_only (GtEngine *engine, guint keepers)
+{
+  GtInstant until = in (5 * S);
+  gt_engine_wait_warm (engine, 0, until, NULL);
+  while (our_children () != keepers && gt_instant_until (gt_instant_now (), until) > 0)
+    g_usleep (1000);
+  g_assert_cmpuint (our_children (), ==, keepers);
+}
+
+static void
+finish (GtEngine *engine)
+{
+  gt_engine_free (engine);
+  g_assert_cmpuint (our_children (), ==, 0);
+  g_assert_cmpuint (count_entries (temp_root), ==, 0);
+}
+
+/* --- cases, each in a domain --- */
+
+static void
+values_errors_and_parts_come_back (GtDomain domain)
+{
+  GtEngine *engine = warm_engine (domain);
+  for (guint i = 0; i < 20; i++)
+    assert_fine (engine);
+  g_autoptr (GtJobResult) parts = run (engine, "chunks 3 100000; memfd 4096; value 7", 0, 10000);
+  assert_outcome (parts, GT_OUTCOME_VALUE, GT_REASON_ANSWER);
+  g_assert_cmpuint (parts->parts->len, ==, 5);
+  const GtPart *memfd = parts->parts->pdata[3];
+  struct stat st;
+  g_assert_cmpint (fstat (memfd->fd, &st), ==, 0);
+  g_assert_cmpint (st.st_size, ==, 4096);
+  g_autoptr (GtJobResult) error = run (engine, "error syntax", 0, 10000);
+  assert_outcome (error, GT_OUTCOME_ERROR, GT_REASON_ANSWER);
+  g_assert_cmpstr (error->error_class, ==, "syntax");
+  g_assert_cmpstr (error->record.message, ==, "as the job asked");
+  g_autoptr (GtJobResult) refused = run (engine, "refuse unsupported", 0, 10000);
+  assert_outcome (refused, GT_OUTCOME_REFUSED, GT_REASON_REFUSED);
+  g_autofree char *body = g_strnfill (3 << 20, ' ');
+  g_autofree char *steps = g_strconcat ("value 3;", body, NULL);
+  g_autoptr (GtJobResult) large = run (engine, steps, 0, 10000);
+  assert_outcome (large, GT_OUTCOME_VALUE, GT_REASON_ANSWER);
+  g_assert_cmpuint (gt_engine_stats (engine).started, ==, 2);
+  finish (engine);
+}
+
+static void
+hard_limits_hold (GtDomain domain)
+{
+  static const char *const cases[] = { "hang",
+                                       "burn 60000",
+                                       "deaf; sleep 60000",
+                                       "ignore 15; hang",
+                                       "stop",
+                                       "flood",
+                                       "half; hang",
+                                       "child 60000; hang",
+                                       "daemon 60000; child 60000; burn 60000" };
+  GtEngine *engine = warm_engine (domain);
+  for (guint i = 0; i < G_N_ELEMENTS (cases); i++) {
+    gboolean floods = strcmp (cases[i], "flood") == 0;
+    g_autoptr (GtJobResult) result = run (engine, cases[i], 0, 100);
+    const GtOutcomeRecord *record = &result->record;
+    if (floods && record->outcome == GT_OUTCOME_UNSENDABLE)
+      continue; /* a fast machine reaches the answer's limit first */
+    assert_outcome (result, GT_OUTCOME_HARD_TIMEOUT, GT_REASON_DEADLINE_HARD);
+    g_assert_cmpint (record->told_ns, >=, record->asked_ns);
+    g_assert_cmpint (record->overshoot_ns, <, LATE);
+    g_assert_cmpint (record->reaped_ns, >=, record->asked_ns);
+    g_assert_cmpint (record->told_ns, >=, record->reaped_ns);
+    g_assert_cmpstr (record->domain, ==, gt_domain_name (domain));
+    g_assert_cmpuint (result->parts->len, ==, 0);
+    /* The spare takes over: it does not wait for a new executor to be started. */
+    assert_fine (engine);
+    assert_keepers_only (engine, 2);
+  }
+  finish (engine);
+}
+
+static void
+soft_limits_are_told_apart (GtDomain domain)
+{
+  GtEngine *engine = warm_engine (domain);
+  g_autoptr (GtJobResult) obeys = run (engine, "obey 60000", 50, 5000);
+  assert_outcome (obeys, GT_OUTCOME_SOFT_TIMEOUT, GT_REASON_DEADLINE_SOFT);
+  g_assert_cmpstr (obeys->record.acknowledged, ==, "calling");
+  g_assert_cmpint (obeys->record.overshoot_ns, <, LATE);
+  g_autoptr (GtJobResult) late = run (engine, "late 20; value 3", 50, 5000);
+  assert_outcome (late, GT_OUTCOME_LATE_VALUE, GT_REASON_DEADLINE_SOFT);
+  g_autoptr (GtJobResult) ignores = run (engine, "sleep 60000", 50, 150);
+  assert_outcome (ignores, GT_OUTCOME_HARD_TIMEOUT, GT_REASON_DEADLINE_HARD);
+  g_assert_cmpint (ignores->record.interrupted_ns, >, 0);
+  g_assert_cmpuint (gt_engine_stats (engine).killed, ==, 1);
+  assert_fine (engine);
+  finish (engine);
+}
+
+static void
+executors_that_break_are_replaced (GtDomain domain)
+{
+  static const struct {
+    const char *steps;
+    GtOutcome outcome;
+    GtReason reason;
+    int exit_code, signal;
+  } cases[] = {
+    { "exit 7", GT_OUTCOME_DIED, GT_REASON_EXIT, 7, -1 },
+    { "signal 11", GT_OUTCOME_DIED, GT_REASON_SIGNAL, -1, SIGSEGV },
+    { "half; exit 3", GT_OUTCOME_DIED, GT_REASON_EXIT, 3, -1 },
+    { "garbage 500; hang", GT_OUTCOME_DIED, GT_REASON_PROTOCOL, -1, SIGKILL },
+    { "badhead", GT_OUTCOME_DIED, GT_REASON_PROTOCOL, -1, SIGKILL },
+    { "wrongjob 99999", GT_OUTCOME_DIED, GT_REASON_PROTOCOL, -1, SIGKILL },
+    { "result 3; result 3; end", GT_OUTCOME_DIED, GT_REASON_PROTOCOL, -1, SIGKILL },
+    { "end", GT_OUTCOME_DIED, GT_REASON_PROTOCOL, -1, SIGKILL },
+    { "close; hang", GT_OUTCOME_DIED, GT_REASON_PROTOCOL, -1, SIGKILL },
+    { "result 3; exit 0", GT_OUTCOME_DIED, GT_REASON_EXIT, 0, -1 },
+    { "value 3; exit 0", GT_OUTCOME_VALUE, GT_REASON_ANSWER, -1, -1 },
+  };
+  GtEngine *engine = warm_engine (domain);
+  for (guint i = 0; i < G_N_ELEMENTS (cases); i++) {
+    g_autoptr (GtJobResult) result = run (engine, cases[i].steps, 0, 10000);
+    assert_outcome (result, cases[i].outcome, cases[i].reason);
+    /* A signal may end the keeper before it has reaped the executor: then it is not known. */
+    if (cases[i].exit_code >= 0 || cases[i].signal == SIGSEGV) {
+      g_assert_cmpint (result->record.exit_code, ==, cases[i].exit_code);
+      g_assert_cmpint (result->record.signal, ==, cases[i].signal);
+    }
+    /* It may take the next job before the last one's end is seen; that one is begun by nobody. */
+    if (cases[i].outcome == GT_OUTCOME_VALUE)
+      g_usleep (100000);
+    assert_fine (engine);
+    gt_engine_wait_warm (engine, 0, in (10 * S), NULL);
+  }
+  assert_keepers_only (engine, 2);
+  finish (engine);
+}
+
+static void
+what_is_left_behind_is_killed_before_the_answer (GtDomain domain)
+{
+  static const char *const cases[] = { "child 60000; value 3", "daemon 60000; sleep 20; value 3" };
+  GtEngine *engine = warm_engine (domain);
+  for (guint i = 0; i < G_N_ELEMENTS (cases); i++) {
+    g_autoptr (GtJobResult) result = run (engine, cases[i], 0, 10000);
+    assert_outcome (result, GT_OUTCOME_VALUE, GT_REASON_ANSWER);
+    g_assert_cmpint (result->record.leftovers, >=, 1); /* and the daemon's zombie parent */
+    g_assert_cmpint (result->record.reaped_ns, >, 0);
+    assert_fine (engine);
+    assert_keepers_only (engine, 2);
+  }
+  g_autoptr (GtJobResult) thread = run (engine, "thread; value 3", 0, 10000);
+  assert_outcome (thread, GT_OUTCOME_VALUE, GT_REASON_ANSWER);
+  g_autoptr (GtJobResult) leak = run (engine, "leakfd; value 3", 0, 10000);
+  assert_outcome (leak, GT_OUTCOME_VALUE, GT_REASON_ANSWER);
+  assert_fine (engine);
+  /* Threads and descriptors get a moment to go away, then their executor goes. */
+  GtInstant until = in (5 * S);
+  while (gt_engine_stats (engine).killed < 4 && gt_instant_until (gt_instant_now (), until) > 0)
+    g_usleep (1000);
+  g_assert_cmpuint (gt_engine_stats (engine).killed, ==, 4);
+  finish (engine);
+}
+
+static void
+limits_of_memory_and_cpu_hold (GtDomain domain)
+{
+  GtEngine *engine = warm_engine (domain);
+  g_autoptr (GtJobResult) memory
+      = run_limited (engine, "grow 300000000; hang",
+                     (GtLimitsAsked){ .memory_bytes = 100 << 20, .hard_ns = 20 * S });
+  assert_outcome (memory, GT_OUTCOME_OUT_OF_MEMORY, GT_REASON_MEMORY);
+  g_autoptr (GtJobResult) cpu
+      = run_limited (engine, "burn 60000", (GtLimitsAsked){ .cpu_ns = 50 * MS, .hard_ns = 20 * S });
+  assert_outcome (cpu, GT_OUTCOME_OVER_LIMIT, GT_REASON_CPU);
+  g_assert_cmpint (cpu->record.cpu_ns, >=, 45 * MS);
+  g_autoptr (GtJobResult) processes
+      = run_limited (engine, "child 60000; child 60000; child 60000; hang",
+                     (GtLimitsAsked){ .processes = 3, .hard_ns = 20 * S });
+  assert_outcome (processes, GT_OUTCOME_OVER_LIMIT, GT_REASON_PROCESSES);
+  assert_fine (engine);
+  assert_keepers_only (engine, 2);
+  finish (engine);
+}
+
+/* --- cases that do not depend on the domain --- */
+
+typedef struct {
+  gint done;
+  gint outcomes[GT_OUTCOME_COUNT];
+} Tally;
+
+static void
+tally (GtJobResult *result, gpointer data)
+{
+  Tally *t = data;
+  g_atomic_int_inc (&t->outcomes[result->record.outcome]);
+  gt_job_result_free (result);
+  g_atomic_int_inc (&t->done);
+}
+
+static void
+wait_for (Tally *t, gint n)
+{
+  GtInstant until = in (60 * S);
+  while (g_atomic_int_get (&t->done) < n && gt_instant_until (gt_instant_now (), until) > 0)
+    g_usleep (500);
+  g_assert_cmpint (g_atomic_int_get (&t->done), ==, n);
+}
+
+typedef struct {
+  GtEngine *engine;
+  Tally *tally;
+  guint number;
+} Client;
+
+static gpointer
+client_main (gpointer data)
+{
+  const Client *client = data;
+  static const char *const kinds[]
+      = { "value 3", "error query", "sleep 1; value", "hang", "obey 5; value", "exit 1" };
+  for (guint i = 0; i < 40; i++) {
+    guint kind = (i * 7 + client->number) % 20;
+    const char *steps = kinds[kind < G_N_ELEMENTS (kinds) ? kind : 0];
+    GtJobSpec spec = job_of (steps, (GtLimitsAsked){ .soft_ns = 20 * S, .hard_ns = 30 * S });
+    if (kind == 3)
+      spec.limits.hard = in (30 * MS), spec.limits.soft = in (10 * MS);
+    spec.done = tally;
+    spec.data = client->tally;
+    guint64 id = gt_engine_submit (client->engine, &spec, NULL);
+    g_assert_cmpuint (id, !=, 0);
+    if (i % 9 == 0)
+      gt_engine_cancel (client->engine, id);
+    g_bytes_unref (spec.body);
+  }
+  return NULL;
+}
+
+static void
+many_threads_get_one_answer_each (void)
+{
+  GtEngineOptions options = GT_ENGINE_OPTIONS_INIT;
+  options.slots = 3;
+  options.recycle_jobs = 25;
+  GtEngine *engine = engine_in (GT_DOMAIN_AUTO, options, NULL);
+  Tally t = { 0 };
+  Client clients[4];
+  GThread *threads[4];
+  for (guint i = 0; i < G_N_ELEMENTS (clients); i++) {
+    clients[i] = (Client){ engine, &t, i };
+    threads[i] = g_thread_new ("client", client_main, &clients[i]);
+  }
+  for (guint i = 0; i < G_N_ELEMENTS (clients); i++)
+    g_thread_join (threads[i]);
+  wait_for (&t, 160);
+  for (guint i = 0; i < GT_OUTCOME_COUNT; i++)
+    if (t.outcomes[i] > 0)
+      g_test_message ("%d %s", t.outcomes[i], gt_outcome_info ((GtOutcome) i)->name);
+  g_assert_cmpint (t.outcomes[GT_OUTCOME_VALUE], >, 0);
+  g_assert_cmpuint (gt_engine_stats (engine).submitted, ==, 160);
+  finish (engine);
+}
+
+static void
+a_stop_answers_what_runs_and_what_waits (void)
+{
+  GtEngine *engine = warm_engine (GT_DOMAIN_AUTO);
+  Tally t = { 0 };
+  for (guint i = 0; i < 10; i++) {
+    GtJobSpec spec = job_of ("hang", (GtLimitsAsked){ .hard_ns = 100 * S });
+    spec.done = tally;
+    spec.data = &t;
+    g_assert_cmpuint (gt_engine_submit (engine, &spec, NULL), !=, 0);
+    g_bytes_unref (spec.body);
+  }
+  finish (engine);
+  g_assert_cmpint (t.outcomes[GT_OUTCOME_CANCELLED], ==, 10);
+}
+
+static void
+an_engine_can_be_freed_at_any_moment (void)
+{
+  for (guint i = 0; i < 20; i++) {
+    GtEngine *engine = engine_in (GT_DOMAIN_AUTO, (GtEngineOptions) GT_ENGINE_OPTIONS_INIT, NULL);
+    g_usleep (i * 700);
+    finish (engine);
+  }
+}
+
+static void
+executors_that_cannot_start_fail_jobs_clearly (void)
+{
+  static const char *const starts[]
+      = { "exit 1", "garbage 100", "nohello; sleep 60000", "protocol 9", "signal 11" };
+  for (guint i = 0; i < G_N_ELEMENTS (starts); i++) {
+    GtEngineOptions options = GT_ENGINE_OPTIONS_INIT;
+    options.start_tries = 3;
+    options.start_limit_ns = 100 * MS;
+    GtEngine *engine = engine_in (GT_DOMAIN_AUTO, options, starts[i]);
+    g_autoptr (GtJobResult) result = run (engine, "value", 0, 20000);
+    assert_outcome (result, GT_OUTCOME_LOST, GT_REASON_START);
+    g_test_message ("%s", result->record.message);
+    g_autoptr (GError) error = NULL;
+    g_assert_false (gt_engine_wait_warm (engine, 0, in (10 * S), &error));
+    g_assert_nonnull (error);
+    finish (engine);
+  }
+  const char *argv[] = { "/no/such/executor", NULL };
+  GtEngineOptions options = GT_ENGINE_OPTIONS_INIT;
+  options.argv = argv;
+  options.start_tries = 2;
+  options.temp_root = temp_root;
+  GtEngine *engine = gt_engine_new (&options, NULL);
+  g_autoptr (GtJobResult) result = run (engine, "value", 0, 20000);
+  assert_outcome (result, GT_OUTCOME_LOST, GT_REASON_START);
+  g_assert_nonnull (strstr (result->record.message, "/no/such/executor"));
+  finish (engine);
+}
+
+static void
+options_that_cannot_be_are_refused (void)
+{
+  const char *argv[] = { "x", NULL };
+  const GtEngineOptions wrong[] = { { .domain = GT_DOMAIN_AUTO },
+                                    { .argv = argv, .slots = 5000 },
+                                    { .argv = argv, .recycle_age_ns = 5 },
+                                    { .argv = argv, .cancel_grace_ns = -1 } };
+  for (guint i = 0; i < G_N_ELEMENTS (wrong); i++) {
+    g_autoptr (GError) error = NULL;
+    g_assert_null (gt_engine_new (&wrong[i], &error));
+    g_assert_error (error, GT_DEADLINE_ERROR, GT_DEADLINE_ERROR_OPTION);
+  }
+}
+
+static void
+a_killed_idle_executor_is_replaced (void)
+{
+  GtEngine *engine = warm_engine (GT_DOMAIN_AUTO);
+  assert_fine (engine);
+  g_autoptr (GArray) pids = gt_engine_pids (engine);
+  g_assert_cmpuint (pids->len, ==, 2);
+  for (guint i = 0; i < pids->len; i++)
+    kill (g_array_index (pids, pid_t, i), SIGKILL); /* alive as long as the engine has not reaped */
+  g_usleep (50000);
+  assert_fine (engine);
+  gt_engine_wait_warm (engine, 0, in (10 * S), NULL);
+  finish (engine);
+}
+
+static void
+folders_of_engines_that_are_gone_are_removed (void)
+{
+  pid_t pid = fork ();
+  if (pid == 0) {
+    g_autofree char *folder = gt_sweep_make_dir (temp_root, "executor", NULL);
+    _exit (folder == NULL);
+  }
+  int status;
+  g_assert_cmpint (waitpid (pid, &status, 0), ==, pid);
+  g_assert_cmpint (status, ==, 0);
+  g_assert_cmpuint (count_entries (temp_root), ==, 1);
+  GtEngine *engine = warm_engine (GT_DOMAIN_AUTO);
+  g_assert_cmpuint (count_entries (temp_root), ==, 2);
+  finish (engine);
+}
+
+/* --- */
+
+typedef void (*Case) (GtDomain domain);
+
+typedef struct {
+  Case run;
+  GtDomain domain;
+} InDomain;
+
+static void
+run_in_domain (gconstpointer data)
+{
+  const InDomain *test = data;
+  g_autoptr (GError) error = NULL;
+  if (!gt_domain_probe (test->domain, &error)) {
+    g_test_skip (error->message);
+    return;
+  }
+  guint fds = count_entries ("/proc/self/fd");
+  test->run (test->domain);
+  g_assert_cmpuint (count_entries ("/proc/self/fd"), ==, fds);
+}
+
+static void
+add_in_domains (const char *name, Case body)
+{
+  for (const GtDomain *d = gt_domain_candidates (GT_PURPOSE_CONTAIN); *d != GT_N_DOMAINS; d++) {
+    /* It does not promise to hold what calls setsid; and the orphans of its group come to us. */
+    if (*d == GT_DOMAIN_PGROUP && body != values_errors_and_parts_come_back
+        && body != soft_limits_are_told_apart && body != executors_that_break_are_replaced)
+      continue;
+    InDomain *test = g_new (InDomain, 1);
+    *test = (InDomain){ body, *d };
+    g_autofree char *path = g_strdup_printf ("/engine/%s/%s", gt_domain_name (*d), name);
+    g_test_add_data_func_full (path, test, run_in_domain, g_free);
+  }
+}
+
+int
+main (int argc, char **argv)
+{
+  g_test_init (&argc, &argv, NULL);
+  prctl (PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+  temp_root = g_dir_make_tmp ("gilotine-engine-XXXXXX", NULL);
+  add_in_domains ("values", values_errors_and_parts_come_back);
+  add_in_domains ("hard", hard_limits_hold);
+  add_in_domains ("soft", soft_limits_are_told_apart);
+  add_in_domains ("broken", executors_that_break_are_replaced);
+  add_in_domains ("left-behind", what_is_left_behind_is_killed_before_the_answer);
+  add_in_domains ("limits", limits_of_memory_and_cpu_hold);
+  g_test_add_func ("/engine/threads", many_threads_get_one_answer_each);
+  g_test_add_func ("/engine/stop", a_stop_answers_what_runs_and_what_waits);
+  g_test_add_func ("/engine/free", an_engine_can_be_freed_at_any_moment);
+  g_test_add_func ("/engine/no-start", executors_that_cannot_start_fail_jobs_clearly);
+  g_test_add_func ("/engine/options", options_that_cannot_be_are_refused);
+  g_test_add_func ("/engine/killed-idle", a_killed_idle_executor_is_replaced);
+  g_test_add_func ("/engine/sweep", folders_of_engines_that_are_gone_are_removed);
+  int failed = g_test_run ();
+  gt_sweep_remove_tree (temp_root);
+  g_free (temp_root);
+  return failed;
+}

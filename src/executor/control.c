@@ -1,5 +1,6 @@
 #include "executor/control.h"
 
+#include "executor/send.h"
 #include "os/clock.h"
 #include "os/error.h"
 
@@ -84,60 +85,6 @@ lose (GtControl *self, const GError *error)
   _exit (error == NULL ? EXIT_SUCCESS : EXIT_FAILURE);
 }
 
-/* One sendmsg; the descriptor goes with its first byte only. */
-static gssize
-send_part (int socket, const struct iovec *parts, gsize n_parts, int fd)
-{
-  union {
-    struct cmsghdr align;
-    char bytes[CMSG_SPACE (sizeof (int))];
-  } control = { 0 };
-  struct msghdr message = { .msg_iov = (struct iovec *) parts, .msg_iovlen = n_parts };
-  if (fd >= 0) {
-    message.msg_control = &control;
-    message.msg_controllen = sizeof control.bytes;
-    struct cmsghdr *header = CMSG_FIRSTHDR (&message);
-    header->cmsg_level = SOL_SOCKET;
-    header->cmsg_type = SCM_RIGHTS;
-    header->cmsg_len = CMSG_LEN (sizeof fd);
-    memcpy (CMSG_DATA (header), &fd, sizeof fd);
-  }
-  return sendmsg (socket, &message, MSG_NOSIGNAL);
-}
-
-static gboolean
-send_all (int socket, struct iovec *parts, gsize n_parts, int fd, GError **error)
-{
-  while (n_parts > 0) {
-    if (parts->iov_len == 0) {
-      parts++;
-      n_parts--;
-      continue;
-    }
-    gssize sent = send_part (socket, parts, n_parts, fd);
-    if (sent < 0 && errno == EAGAIN) {
-      struct pollfd room = { .fd = socket, .events = POLLOUT };
-      (void) poll (&room, 1, -1);
-      continue;
-    }
-    if (sent < 0 && errno != EINTR)
-      return gt_os_fail (error, errno, "writing to the engine");
-    if (sent > 0)
-      fd = -1;
-    for (gsize left = sent > 0 ? (gsize) sent : 0; left > 0;) {
-      gsize step = MIN (left, parts->iov_len);
-      parts->iov_base = (char *) parts->iov_base + step;
-      parts->iov_len -= step;
-      left -= step;
-      if (parts->iov_len == 0) {
-        parts++;
-        n_parts--;
-      }
-    }
-  }
-  return TRUE;
-}
-
 gboolean
 gt_control_send (GtControl *self, const GtFrame *frame, GError **error)
 {
@@ -154,8 +101,8 @@ gt_control_send (GtControl *self, const GtFrame *frame, GError **error)
   /* The descriptor's frame begins a write of its own: it goes with the first byte. */
   gboolean sent = TRUE;
   if (frame->fd >= 0 && parts[0].iov_len > 0)
-    sent = send_all (self->socket, parts, 1, -1, error);
-  sent = sent && send_all (self->socket, parts, G_N_ELEMENTS (parts), frame->fd, error);
+    sent = gt_send_all (self->socket, parts, 1, -1, error);
+  sent = sent && gt_send_all (self->socket, parts, G_N_ELEMENTS (parts), frame->fd, error);
   g_byte_array_set_size (self->queued, 0);
   pthread_mutex_unlock (&self->writing);
   return sent;
@@ -171,7 +118,7 @@ gt_control_queue (GtControl *self, const GtFrame *frame, GError **error)
   gboolean full = self->queued->len > QUEUE_BYTES;
   struct iovec part = { self->queued->data, self->queued->len };
   if (good && full) {
-    good = send_all (self->socket, &part, 1, -1, error);
+    good = gt_send_all (self->socket, &part, 1, -1, error);
     g_byte_array_set_size (self->queued, 0);
   }
   pthread_mutex_unlock (&self->writing);
@@ -401,9 +348,16 @@ static void *
 control_thread (void *data)
 {
   GtControl *self = data;
-  gboolean timer = FALSE, reading = FALSE;
+  gboolean timer = FALSE, reading = FALSE, was_reading = FALSE;
   int sleep_ms = -1;
   while (take_turns (self, timer, &reading, &sleep_ms)) {
+    timer = FALSE;
+    if (reading && !was_reading) { /* what the main thread read with the job may be an interrupt */
+      was_reading = TRUE;
+      read_while_running (self);
+      continue;
+    }
+    was_reading = reading;
     struct pollfd fds[] = {
       { .fd = self->timer, .events = POLLIN },
       { .fd = self->wake, .events = POLLIN },

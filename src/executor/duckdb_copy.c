@@ -1,7 +1,7 @@
 #include "executor/duckdb_copy.h"
 
 #include "executor/duckdb_fail.h"
-#include "executor/duckdb_sql.h"
+#include "executor/sql_text.h"
 
 #include <errno.h>
 #include <fcntl.h>

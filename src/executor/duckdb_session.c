@@ -154,11 +154,8 @@ fits (const GtSession *self, const GtSqlJob *job)
 gboolean
 gt_session_warm (GtSession *self, GtFailure *failure)
 {
-  if (!open_database (self, NULL, failure) || !connect_to (self, failure)
-      || !remember_settings (self, failure))
-    return FALSE;
-  duckdb_disconnect (&self->connection);
-  return TRUE;
+  return open_database (self, NULL, failure) && connect_to (self, failure)
+         && remember_settings (self, failure);
 }
 
 gboolean
@@ -169,7 +166,7 @@ gt_session_begin (GtSession *self, const GtSqlJob *job, GtFailure *failure)
     if (!open_database (self, job, failure))
       return FALSE;
   }
-  if (!connect_to (self, failure))
+  if (self->connection == NULL && !connect_to (self, failure))
     return FALSE;
   if (!apply_memory (self, job->head.memory_bytes, failure)
       || !apply_threads (self, job->head.threads, failure))
@@ -204,18 +201,31 @@ gt_session_check (GtSession *self, GtFailure *failure)
 void
 gt_session_end (GtSession *self, const GtSqlJob *job)
 {
+  if (self->path == NULL) /* nobody waits for it: gt_session_tidy */
+    return;
   if (self->connection != NULL)
     duckdb_disconnect (&self->connection);
   self->connection = NULL;
-  if (self->path != NULL && (!job->keep_open || self->dirty))
+  if (!job->keep_open || self->dirty)
     gt_session_close (self);
+}
+
+/* A used connection has settings, temporary tables and open transactions of its job. */
+static gboolean
+renew_connection (GtSession *self)
+{
+  g_auto (GtFailure) failure = { 0 };
+  if (self->connection != NULL)
+    duckdb_disconnect (&self->connection);
+  self->connection = NULL;
+  return connect_to (self, &failure);
 }
 
 void
 gt_session_tidy (GtSession *self)
 {
   g_auto (GtFailure) failure = { 0 };
-  if (self->database != NULL && !self->dirty)
+  if (self->database != NULL && !self->dirty && renew_connection (self))
     return;
   gt_session_close (self);
   if (!gt_temp_dir_empty (self->temp->path, NULL) || !gt_session_warm (self, &failure))

@@ -11,7 +11,7 @@ typedef struct {
   gint64 default_threads;
 
   duckdb_database database;     /* NULL: none is open */
-  duckdb_connection connection; /* one job's; NULL between jobs */
+  duckdb_connection connection; /* one job's, or fresh for the next one; NULL: none */
   char *path;                   /* NULL: in memory */
   gboolean read_only, dirty;    /* dirty: a job may have changed what the next one would see */
   gint64 memory_bytes, threads; /* in force; 0: DuckDB's default */
@@ -27,11 +27,13 @@ gboolean gt_session_begin (GtSession *self, const GtSqlJob *job, GtFailure *fail
 /* After a statement that sets things: temp_directory, memory_limit and threads are still ours. */
 gboolean gt_session_check (GtSession *self, GtFailure *failure);
 
-/* Ends the connection (rolls back what is open), closes a file that is not to be kept open. May
- * take long: a checkpoint. Before the job's answer, so that a file is free when it is heard. */
+/* Of a file: ends the connection (rolls back what is open), closes a file that is not to be kept
+ * open. May take long: a checkpoint. Before the job's answer, so that a file is free when it is
+ * heard. */
 void gt_session_end (GtSession *self, const GtSqlJob *job);
 
-/* While nobody waits: a memory database that a job has changed is replaced. */
+/* While nobody waits: the next job finds a fresh connection, and a memory database that no job has
+ * changed. */
 void gt_session_tidy (GtSession *self);
 
 void gt_session_close (GtSession *self);

@@ -283,10 +283,10 @@ static GtWireStep
 step (GtWireDecoder *self, GtFrame *frame, GError **error)
 {
   TypeInfo info;
-  const guint8 *at = self->data + self->start;
   gsize used = self->end - self->start;
   if (used < GT_WIRE_HEADER_BYTES)
     return GT_WIRE_NEED_MORE;
+  const guint8 *at = self->data + self->start;
   if (!parse_header (self, at, &info, frame, error))
     return GT_WIRE_BROKEN;
   if (used - GT_WIRE_HEADER_BYTES < frame->head_bytes + frame->body_bytes)

@@ -5,6 +5,7 @@
  *
  * --start is run before hello; the step `nohello` there leaves hello and ready out. A job's body is
  * steps, separated by ';' or newlines. Interrupts are read during sleep, obey and late only. */
+#include "executor/send.h"
 #include "executor/wire.h"
 #include "executor/wire_head.h"
 #include "os/clock.h"
@@ -69,31 +70,9 @@ typedef struct {
 static void
 send_bytes (Fake *fake, const guint8 *bytes, gsize n_bytes, int fd)
 {
-  while (n_bytes > 0) {
-    union {
-      struct cmsghdr align;
-      char bytes[CMSG_SPACE (sizeof (int))];
-    } control = { 0 };
-    struct iovec part = { (void *) bytes, n_bytes };
-    struct msghdr message = { .msg_iov = &part, .msg_iovlen = 1 };
-    if (fd >= 0) {
-      message.msg_control = &control;
-      message.msg_controllen = sizeof control.bytes;
-      struct cmsghdr *header = CMSG_FIRSTHDR (&message);
-      header->cmsg_level = SOL_SOCKET;
-      header->cmsg_type = SCM_RIGHTS;
-      header->cmsg_len = CMSG_LEN (sizeof fd);
-      memcpy (CMSG_DATA (header), &fd, sizeof fd);
-    }
-    gssize sent = sendmsg (fake->fd, &message, MSG_NOSIGNAL);
-    if (sent < 0 && errno == EINTR)
-      continue;
-    if (sent < 0)
-      exit (EXIT_SUCCESS); /* the engine is gone */
-    fd = -1;
-    bytes += sent;
-    n_bytes -= (gsize) sent;
-  }
+  struct iovec part = { (void *) bytes, n_bytes };
+  if (!gt_send_all (fake->fd, &part, 1, fd, NULL))
+    exit (EXIT_SUCCESS); /* the engine is gone */
 }
 
 /* Takes `head`. */

@@ -230,6 +230,19 @@ test_early (Pair *pair, gconstpointer data G_GNUC_UNUSED)
   finish (pair);
 }
 
+/* Both are read at once, by the main thread, which takes the job only. */
+static void
+test_together_with_its_job (Pair *pair, gconstpointer data G_GNUC_UNUSED)
+{
+  g_auto (GtRequest) request = { 0 };
+  say (pair, GT_WIRE_JOB, 1);
+  say (pair, GT_WIRE_INTERRUPT, 1);
+  g_assert_true (gt_control_wait (pair->control, &request));
+  gt_control_arm (pair->control, on_interrupt, pair);
+  wait_for (&pair->calls, 2);
+  finish (pair);
+}
+
 static void
 test_commit (Pair *pair, gconstpointer data G_GNUC_UNUSED)
 {
@@ -307,6 +320,7 @@ main (int argc, char **argv)
   ADD ("an_interrupt_crossing_the_end_hits_nobody", NULL, test_crossing);
   ADD ("disarm_waits_for_a_call_in_progress", NULL, test_disarm_waits);
   ADD ("an_early_interrupt_is_kept", NULL, test_early);
+  ADD ("an_interrupt_that_came_with_its_job_counts", NULL, test_together_with_its_job);
   ADD ("a_commit_is_not_interrupted", NULL, test_commit);
   ADD ("facts_are_of_one_job", NULL, test_facts_are_of_one_job);
   ADD ("no_interrupt_is_said", unable, test_unable);

@@ -1,7 +1,8 @@
 /* bench/kill: how long families take to start and to end, in each kill domain that this machine
  * offers, beside plain posix_spawn + kill + waitpid in the same run.
  *
- *   bench-kill [ROUNDS] [BROOD]     BROOD: the program tests/e2e/brood */
+ *   bench-kill [ROUNDS] [BROOD] [CASE] [DOMAIN]     BROOD: the program tests/e2e/brood; CASE,
+ * DOMAIN: only those whose name contains it */
 #include "os/domain.h"
 #include "os/family.h"
 
@@ -163,6 +164,7 @@ main (int argc, char **argv)
 {
   const guint rounds = argc > 1 ? (guint) strtoul (argv[1], NULL, 10) : 200;
   const char *brood = argc > 2 ? argv[2] : "build/tests/e2e/brood";
+  const char *only_case = argc > 3 ? argv[3] : "", *only_domain = argc > 4 ? argv[4] : "";
   const struct {
     const char *what, *mode, *n;
     guint rounds;
@@ -174,13 +176,16 @@ main (int argc, char **argv)
     { "kill to reaped, 8 chains", "chain", "8", MAX (rounds / 20, 3) },
     { "kill to reaped, bomb of 300", "bomb", "300", MAX (rounds / 20, 3) },
   };
-  bench_plain (rounds, brood);
-  for (int d = 0; d < GT_N_DOMAINS; d++)
+  if (*only_case == '\0')
+    bench_plain (rounds, brood);
+  for (int d = 0; d < GT_N_DOMAINS && *only_case == '\0'; d++)
     bench_start ((GtDomain) d, rounds);
   for (gsize i = 0; i < G_N_ELEMENTS (cases); i++)
     for (int d = 0; d < GT_DOMAIN_PGROUP; d++) {
       const char *const family[] = { brood, cases[i].mode, cases[i].n, NULL };
-      if (gt_domain_probe ((GtDomain) d, NULL))
+      if (strstr (cases[i].what, only_case) != NULL
+          && strstr (gt_domain_name ((GtDomain) d), only_domain) != NULL
+          && gt_domain_probe ((GtDomain) d, NULL))
         bench_kill ((GtDomain) d, cases[i].rounds, family, cases[i].what);
     }
   return 0;

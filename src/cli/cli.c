@@ -1,5 +1,6 @@
 #include "cli/cli.h"
 
+#include <locale.h>
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -9,6 +10,7 @@ gt_cli_parse (GOptionContext *context, int *argc, char ***argv)
   const char *command = (*argv)[0];
   g_autofree char *shown = g_strconcat ("gilotine ", command, NULL);
   g_autoptr (GError) error = NULL;
+  setlocale (LC_ALL, "");
   g_set_prgname (shown);
   if (g_option_context_parse (context, argc, argv, &error))
     return TRUE;

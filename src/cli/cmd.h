@@ -20,12 +20,16 @@ typedef enum {
 /* argv[0] is the command's name. Returns the process' exit code. */
 typedef int (*GtCommandFunc) (int argc, char **argv);
 
-/* X (name, function suffix, one line of help) */
+/* X (name, function suffix, where, one line of help)
+ * HERE: in `gilotine` itself. APART: in libexec's gilotine-full, which `gilotine` executes: brokers
+ * bring TLS libraries that take a millisecond to load, and `gilotine run` shall not pay for it. */
 #define GT_COMMANDS(X)                                                                             \
-  X ("lab", lab, "run an experiment on the real stack and say which limits held")                  \
-  X ("send", send, "send a Celery task, wait for its result")                                      \
-  X ("census", census, "look at a family of processes from outside: zombies, CPU burnt, memory")
+  X ("lab", lab, APART, "run an experiment on the real stack and say which limits held")           \
+  X ("run", run, HERE, "run a command under a limit that holds for its whole family")              \
+  X ("send", send, APART, "send a Celery task, wait for its result")                               \
+  X ("census", census, HERE,                                                                       \
+     "look at a family of processes from outside: zombies, CPU burnt, memory")
 
-#define X(name, suffix, help) int gt_cmd_##suffix (int argc, char **argv);
+#define X(name, suffix, where, help) int gt_cmd_##suffix (int argc, char **argv);
 GT_COMMANDS (X)
 #undef X

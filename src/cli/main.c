@@ -1,9 +1,13 @@
-/* gilotine: dispatches to one cmd_*.c; nothing else lives here. */
+/* gilotine: dispatches to one cmd_*.c, or to gilotine-full, which is this same file with all of
+ * them; nothing else lives here. */
 #include "cli/cmd.h"
 
-#include <locale.h>
+#include "os/paths.h"
+
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 typedef struct {
   const char *name;
@@ -11,8 +15,15 @@ typedef struct {
   const char *help;
 } Command;
 
+#define HERE_FUNC(suffix) gt_cmd_##suffix
+#ifdef GT_FULL
+#define APART_FUNC(suffix) gt_cmd_##suffix
+#else
+#define APART_FUNC(suffix) NULL
+#endif
+
 static const Command commands[] = {
-#define X(name, suffix, help) { name, gt_cmd_##suffix, help },
+#define X(name, suffix, where, help) { name, where##_FUNC (suffix), help },
   GT_COMMANDS (X)
 #undef X
       { NULL, NULL, NULL },
@@ -29,10 +40,22 @@ print_help (FILE *out)
   fprintf (out, "\n'gilotine COMMAND --help' tells the options of one command.\n");
 }
 
+/* Returns only when that fails. */
+static int
+run_apart (char **argv)
+{
+  g_autoptr (GError) error = NULL;
+  g_autofree char *program = gt_path_program ("gilotine-full", &error);
+  if (program != NULL)
+    execv (program, argv);
+  fprintf (stderr, "gilotine %s: %s\n", argv[1],
+           error != NULL ? error->message : g_strerror (errno));
+  return GT_EXIT_SYSTEM;
+}
+
 int
 main (int argc, char **argv)
 {
-  setlocale (LC_ALL, "");
   if (argc < 2) {
     print_help (stderr);
     return GT_EXIT_USAGE;
@@ -48,7 +71,7 @@ main (int argc, char **argv)
   }
   for (const Command *c = commands; c->name != NULL; c++)
     if (strcmp (name, c->name) == 0)
-      return c->func (argc - 1, argv + 1);
+      return c->func != NULL ? c->func (argc - 1, argv + 1) : run_apart (argv);
   fprintf (stderr, "gilotine: no command '%s'; 'gilotine --help' lists them\n", name);
   return GT_EXIT_USAGE;
 }

@@ -32,6 +32,7 @@ gt_path_program (const char *name, GError **error)
   const char *given = g_getenv ("GILOTINE_LIBEXECDIR");
   if (given != NULL)
     g_ptr_array_add (candidates, g_build_filename (given, name, NULL));
+  g_ptr_array_add (candidates, g_build_filename (here, name, NULL));
   g_ptr_array_add (candidates, g_build_filename (here, "..", "executor", name, NULL));
   g_ptr_array_add (candidates, g_build_filename (here, "..", "..", "src", "executor", name, NULL));
   g_ptr_array_add (candidates, g_build_filename (here, "..", "libexec", "gilotine", name, NULL));
@@ -50,6 +51,8 @@ gt_path_data (const char *name, GError **error)
   /* BUILD/src/cli/gilotine in a source tree: the build folder is directly below the root. */
   g_ptr_array_add (candidates, g_build_filename (here, "..", "..", "..", name, NULL));
   g_ptr_array_add (candidates, g_build_filename (here, "..", "share", "gilotine", name, NULL));
+  g_ptr_array_add (candidates,
+                   g_build_filename (here, "..", "..", "share", "gilotine", name, NULL));
   g_ptr_array_add (candidates, g_build_filename (GT_DATADIR, name, NULL));
   return first_existing (name, candidates, G_FILE_TEST_IS_DIR, error);
 }

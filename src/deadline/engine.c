@@ -184,6 +184,12 @@ gt_engine_cancel (GtEngine *engine, guint64 job)
   gt_engine_order (engine, &(GtOrder){ .kind = GT_ORDER_CANCEL, .id = job });
 }
 
+void
+gt_engine_resume (GtEngine *engine, guint64 job)
+{
+  gt_engine_order (engine, &(GtOrder){ .kind = GT_ORDER_RESUME, .id = job });
+}
+
 typedef struct {
   pthread_mutex_t lock;
   pthread_cond_t arrived;

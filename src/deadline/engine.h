@@ -87,6 +87,13 @@ typedef void (*GtJobDone) (GtJobResult *result, gpointer data);
 typedef void (*GtJobProgress) (guint64 job, double percent, gint64 rows_done, gint64 rows_total,
                                gpointer data);
 
+/* A chunk or memfd frame as it comes; takes the part. The same rules. FALSE: nothing more is read
+ * from this executor until gt_engine_resume(); the job's limits go on, and its kill ends the wait.
+ */
+typedef gboolean (*GtJobTakePart) (guint64 job, GtPart *part, gpointer data);
+
+void gt_part_free (GtPart *part);
+
 typedef struct {
   const char *kind;   /* one of the executor's kinds */
   GBytes *body;       /* a reference is taken; NULL = empty */
@@ -95,6 +102,9 @@ typedef struct {
   gsize answer_bytes; /* 0 = the engine's */
   GtJobDone done;
   GtJobProgress progress; /* NULL = not wanted */
+  GtJobTakePart part; /* NULL = parts are kept for the result. Otherwise they are handed over, and
+                         answer_bytes 0 is no limit. What was handed over before a kill counts for
+                         nothing: the outcome says so. */
   gpointer data;
 } GtJobSpec;
 
@@ -105,6 +115,9 @@ guint64 gt_engine_submit (GtEngine *engine, const GtJobSpec *spec, GError **erro
 /* Asks for the job's end: one that waits is answered at once, one that runs is interrupted and
  * killed after the grace. A job that is done already is left alone; there is no answer. */
 void gt_engine_cancel (GtEngine *engine, guint64 job);
+
+/* Goes on reading after `part` said FALSE. A job that is done already is left alone. */
+void gt_engine_resume (GtEngine *engine, guint64 job);
 
 /* Submits and waits for the result; `spec->done` and `data` are not used. Not from a callback. NULL
  * as gt_engine_submit(). */

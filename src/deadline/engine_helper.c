@@ -2,12 +2,14 @@
  * their folders, and the memory of their families. */
 #include "deadline/engine_private.h"
 
+#include "executor/tempdir.h"
 #include "os/error.h"
 #include "os/sweep.h"
 
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define EXECUTOR_SOCKET 3
@@ -38,9 +40,31 @@ next_errand (GtEngine *engine)
   return errand;
 }
 
-void
-gt_engine_sweep (const char *temp_root)
+/* What its library spilled, and half-written files elsewhere that are noted in it. */
+static void
+remove_temp (const char *path)
 {
+  g_autoptr (GError) error = NULL;
+  if (!gt_temp_dir_empty (path, &error))
+    g_warning ("%s", error->message);
+  gt_sweep_remove_tree (path);
+}
+
+/* Folders of engines that were killed, before gt_sweep_folder() would remove them with the notes
+ * that are in them. */
+static void
+sweep (const char *temp_root)
+{
+  GDir *folder = g_dir_open (temp_root, 0, NULL);
+  for (const char *name; folder != NULL && (name = g_dir_read_name (folder)) != NULL;) {
+    g_autofree char *path = g_build_filename (temp_root, name, NULL);
+    struct stat st;
+    if (gt_sweep_is_stale (name) && lstat (path, &st) == 0 && S_ISDIR (st.st_mode)
+        && st.st_uid == geteuid ())
+      (void) gt_temp_dir_empty (path, NULL);
+  }
+  if (folder != NULL)
+    g_dir_close (folder);
   gt_sweep_folder (temp_root);
 }
 
@@ -124,7 +148,7 @@ part (GtLink *link)
   if (gone) {
     gt_family_free (link->family);
     if (link->temp != NULL)
-      gt_sweep_remove_tree (link->temp);
+      remove_temp (link->temp);
   }
   gt_link_free (link);
 }
@@ -133,7 +157,7 @@ gpointer
 gt_engine_helper_main (gpointer data)
 {
   GtEngine *engine = data;
-  gt_engine_sweep (engine->options.temp_root);
+  sweep (engine->options.temp_root);
   for (gboolean quit = FALSE; !quit;) {
     GtErrand *errand = next_errand (engine);
     switch (errand->kind) {

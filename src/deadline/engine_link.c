@@ -67,6 +67,14 @@ watch_socket (GtLink *link, int operation)
   epoll_ctl (link->engine->epoll_fd, operation, link->socket, &event);
 }
 
+static void
+watch_family (GtLink *link)
+{
+  struct epoll_event family = { .events = EPOLLIN };
+  family.data.ptr = (char *) link + 1; /* told from the socket: links are aligned */
+  epoll_ctl (link->engine->epoll_fd, EPOLL_CTL_ADD, gt_family_fd (link->family), &family);
+}
+
 void
 gt_link_started (GtLink *link)
 {
@@ -78,9 +86,7 @@ gt_link_started (GtLink *link)
     g_ptr_array_add (link->engine->parted, link);
     return;
   }
-  struct epoll_event family = { .events = EPOLLIN };
-  family.data.ptr = (char *) link + 1; /* told from the socket: links are aligned */
-  epoll_ctl (link->engine->epoll_fd, EPOLL_CTL_ADD, gt_family_fd (link->family), &family);
+  watch_family (link);
   if (link->kill_wanted)
     gt_link_kill (link);
   else
@@ -106,6 +112,22 @@ gt_link_kill (GtLink *link)
     return;
   gt_family_kill (link->family);
   close_socket (link);
+  if (link->held) {
+    link->held = FALSE;
+    watch_family (link);
+  }
+}
+
+/* Both leave the epoll set: the end of the socket and of the family would be reported again and
+ * again, and what the executor has said must be read before its end is believed. */
+void
+gt_link_hold (GtLink *link)
+{
+  if (link->held || link->socket < 0)
+    return;
+  link->held = TRUE;
+  epoll_ctl (link->engine->epoll_fd, EPOLL_CTL_DEL, link->socket, NULL);
+  epoll_ctl (link->engine->epoll_fd, EPOLL_CTL_DEL, gt_family_fd (link->family), NULL);
 }
 
 /* --- writing --- */
@@ -170,7 +192,7 @@ gt_link_send (GtLink *link, GtWireType type, guint64 job, const char *head, GByt
   if (!idle)
     return;
   send_queued (link);
-  if (link->out.length > 0)
+  if (link->out.length > 0 && !link->held)
     watch_socket (link, EPOLL_CTL_MOD);
 }
 
@@ -195,7 +217,7 @@ take_descriptors (GtLink *link, struct msghdr *message)
 static void
 take_frames (GtLink *link)
 {
-  while (link->socket >= 0) {
+  while (link->socket >= 0 && !link->held) {
     GtFrame frame;
     g_autoptr (GError) error = NULL;
     switch (gt_wire_decoder_next (link->decoder, &frame, &error)) {
@@ -258,15 +280,31 @@ read_once (GtLink *link, gsize *total)
 static void
 read_up_to (GtLink *link, gsize most)
 {
-  for (gsize total = 0; link->socket >= 0 && total < most;)
+  for (gsize total = 0; link->socket >= 0 && !link->held && total < most;)
     if (!read_once (link, &total))
       return;
+}
+
+/* First the frames that were read already. */
+void
+gt_link_resume (GtLink *link)
+{
+  if (!link->held)
+    return;
+  link->held = FALSE;
+  take_frames (link);
+  if (link->held)
+    return;
+  if (link->socket >= 0)
+    watch_socket (link, EPOLL_CTL_ADD);
+  if (link->slot != NULL)
+    watch_family (link);
 }
 
 void
 gt_link_on_socket (GtLink *link, guint32 events)
 {
-  if (link->socket < 0 || link->slot == NULL)
+  if (link->socket < 0 || link->slot == NULL || link->held)
     return;
   if ((events & EPOLLOUT) != 0) {
     send_queued (link);
@@ -290,7 +328,7 @@ on_start_failed (GtLink *link)
 void
 gt_link_on_family (GtLink *link)
 {
-  if (link->slot == NULL || link->with_helper)
+  if (link->slot == NULL || link->with_helper || link->held)
     return;
   GtFamilyState state = gt_family_poll (link->family);
   if (state == GT_FAMILY_FAILED) {
@@ -300,6 +338,10 @@ gt_link_on_family (GtLink *link)
   if (gt_family_ended (link->family, NULL) && !link->told_died) {
     link->told_died = TRUE;
     read_up_to (link, READ_LAST); /* what it said before it died counts */
+    if (link->held) {
+      link->told_died = FALSE; /* later */
+      return;
+    }
     if (link->slot != NULL)
       gt_slot_died (link->slot);
   }

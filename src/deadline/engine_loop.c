@@ -34,6 +34,14 @@ ask_for_short_slice (const GtEngine *engine)
 }
 
 static void
+resume (GtEngine *engine, guint64 job)
+{
+  GtSlot *slot = gt_pool_slot_of (engine->pool, job);
+  if (slot != NULL && slot->io != NULL)
+    gt_link_resume (slot->io);
+}
+
+static void
 take_orders (GtEngine *engine)
 {
   guint64 ignored;
@@ -49,6 +57,9 @@ take_orders (GtEngine *engine)
       break;
     case GT_ORDER_CANCEL:
       gt_pool_cancel (engine->pool, order->id);
+      break;
+    case GT_ORDER_RESUME:
+      resume (engine, order->id);
       break;
     case GT_ORDER_STOP:
       gt_pool_stop (engine->pool);

@@ -21,6 +21,7 @@ typedef struct {
   gboolean greeted; /* hello was read */
   gboolean with_helper;
   gboolean kill_wanted; /* while it is with the helper */
+  gboolean held;        /* nothing is read: neither socket nor family is in the epoll set */
   gboolean told_died, told_reaped;
   gint64 threads, fds;                /* of hello */
   char *problem;                      /* a start that failed: why. NULL = it did not */
@@ -28,7 +29,7 @@ typedef struct {
 } GtLink;
 
 /* Orders from any thread to the deadline thread, and answers of the helper. */
-#define GT_ORDERS(X) X (SUBMIT) X (CANCEL) X (STOP) X (STARTED)
+#define GT_ORDERS(X) X (SUBMIT) X (CANCEL) X (RESUME) X (STOP) X (STARTED)
 
 typedef enum {
 #define X(id) GT_ORDER_##id,
@@ -39,7 +40,7 @@ typedef enum {
 typedef struct {
   GtOrderKind kind;
   GtJob *job;   /* SUBMIT */
-  guint64 id;   /* CANCEL */
+  guint64 id;   /* CANCEL, RESUME */
   GtLink *link; /* STARTED */
 } GtOrder;
 
@@ -85,8 +86,6 @@ gpointer gt_engine_deadline_main (gpointer engine);
 /* engine_helper.c */
 gpointer gt_engine_helper_main (gpointer engine);
 void gt_engine_errand (GtEngine *engine, int kind, GtLink *link);
-/* Removes the folders of engines that are gone. */
-void gt_engine_sweep (const char *temp_root);
 
 /* engine_link.c: the deadline thread's side of one executor. */
 GtLink *gt_link_new (GtEngine *engine, GtSlot *slot);
@@ -95,6 +94,8 @@ void gt_link_on_socket (GtLink *link, guint32 events);
 void gt_link_on_family (GtLink *link);
 void gt_link_send (GtLink *link, GtWireType type, guint64 job, const char *head, GBytes *body);
 void gt_link_kill (GtLink *link);
+void gt_link_hold (GtLink *link);
+void gt_link_resume (GtLink *link);
 void gt_link_part (GtLink *link); /* the slot needs it no more */
 void gt_link_free (GtLink *link); /* memory and descriptors only; any thread, once parted */
 

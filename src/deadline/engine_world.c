@@ -64,6 +64,13 @@ world_send_bye (gpointer world, GtSlot *slot)
 }
 
 static void
+world_hold (gpointer world, GtSlot *slot)
+{
+  (void) world;
+  gt_link_hold (slot->io);
+}
+
+static void
 world_kill (gpointer world, GtSlot *slot)
 {
   (void) world;
@@ -147,6 +154,7 @@ const GtPoolWorld gt_engine_world = {
   .send_job = world_send_job,
   .send_interrupt = world_send_interrupt,
   .send_bye = world_send_bye,
+  .hold = world_hold,
   .kill = world_kill,
   .second_line = world_second_line,
   .cpu_ns = world_cpu_ns,

@@ -52,9 +52,11 @@ gt_job_new (guint64 id, const GtJobSpec *spec, GtInstant now, gsize answer_bytes
   job->body = spec->body != NULL ? g_bytes_ref (spec->body) : NULL;
   job->limits = spec->limits;
   job->threads = spec->threads;
-  job->answer_bytes = spec->answer_bytes > 0 ? spec->answer_bytes : answer_bytes;
+  job->answer_bytes
+      = spec->answer_bytes > 0 || spec->part != NULL ? spec->answer_bytes : answer_bytes;
   job->done = spec->done;
   job->progress = spec->progress;
+  job->part = spec->part;
   job->data = spec->data;
   job->hard = spec->limits.hard;
   job->cpu_before_ns = -1;

@@ -283,7 +283,7 @@ const char *
 gt_slot_state_name (GtSlotState state)
 {
   static const char *const names[GT_SLOT_STATE_COUNT] = {
-#define X(id, name) [GT_SLOT_##id] = name,
+#define X(id, name) [GT_SLOT_##id] = (name),
     GT_SLOT_STATES (X)
 #undef X
   };
@@ -294,7 +294,7 @@ const char *
 gt_slot_event_name (GtSlotEvent event)
 {
   static const char *const names[GT_SLOT_EVENT_COUNT] = {
-#define X(id, name) [GT_EVENT_##id] = name,
+#define X(id, name) [GT_EVENT_##id] = (name),
     GT_SLOT_EVENTS (X)
 #undef X
   };
@@ -305,7 +305,7 @@ const char *
 gt_slot_action_text (GtSlotAction action)
 {
   static const char *const texts[GT_SLOT_ACTION_COUNT] = {
-#define X(id, text) [GT_ACTION_##id] = text,
+#define X(id, text) [GT_ACTION_##id] = (text),
     GT_SLOT_ACTIONS (X)
 #undef X
   };

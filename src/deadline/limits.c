@@ -5,7 +5,7 @@
 #include <string.h>
 
 static const char *const names[GT_LIMIT_COUNT] = {
-#define X(id, name, unit) [GT_LIMIT_##id] = name,
+#define X(id, name, unit) [GT_LIMIT_##id] = (name),
   GT_LIMITS (X)
 #undef X
 };
@@ -21,7 +21,7 @@ const char *
 gt_limit_source_name (GtLimitSource source)
 {
   static const char *const sources[] = {
-#define X(id, name) [GT_LIMIT_FROM_##id] = name,
+#define X(id, name) [GT_LIMIT_FROM_##id] = (name),
     GT_LIMIT_SOURCES (X)
 #undef X
   };
@@ -54,6 +54,7 @@ asked_value (const GtLimitsAsked *asked, GtLimitId id)
     [GT_LIMIT_MEMORY] = asked->memory_bytes, [GT_LIMIT_CPU] = asked->cpu_ns,
     [GT_LIMIT_PROCESSES] = asked->processes,
   };
+  g_assert (id < GT_LIMIT_COUNT);
   return values[id];
 }
 
@@ -186,12 +187,14 @@ value_in_force (const GtLimits *limits, GtLimitId id)
     [GT_LIMIT_CPU] = limits->cpu_ns,
     [GT_LIMIT_PROCESSES] = limits->processes,
   };
+  g_assert (id < GT_LIMIT_COUNT);
   return values[id];
 }
 
 char *
 gt_limits_explain (const GtLimits *limits, GtLimitId id)
 {
+  g_return_val_if_fail (id < GT_LIMIT_COUNT, NULL);
   gint64 asked = asked_value (&limits->asked, id);
   GtLimitSource from = limits->from[id];
   g_autofree char *wanted = quantity (id, asked);

@@ -42,7 +42,7 @@ const char *
 gt_retry_name (GtRetry retry)
 {
   static const char *const names[] = {
-#define X(id, name) [GT_RETRY_##id] = name,
+#define X(id, name) [GT_RETRY_##id] = (name),
     GT_RETRIES (X)
 #undef X
   };

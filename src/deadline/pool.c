@@ -11,6 +11,13 @@
  */
 #define ROUNDS 4
 
+GtSlot *
+gt_pool_slot_of (const GtPool *pool, guint64 id)
+{
+  const GtJob *job = g_hash_table_lookup (pool->by_id, &id);
+  return job != NULL ? job->slot : NULL;
+}
+
 static gboolean
 wrong_option (GError **error, const char *text)
 {

@@ -19,9 +19,10 @@ struct _GtJob {
   GBytes *body; /* NULL = empty */
   GtLimits limits;
   gint64 threads;
-  gsize answer_bytes;
+  gsize answer_bytes; /* 0 = any */
   GtJobDone done;
   GtJobProgress progress;
+  GtJobTakePart part;
   gpointer data;
   GtJobResult *result; /* what has come so far; its record grows with the job */
   GtInstant hard;      /* in force: a cancel brings it forward */
@@ -67,6 +68,8 @@ typedef struct {
   void (*send_job) (gpointer world, GtSlot *slot, const GtJob *job);
   void (*send_interrupt) (gpointer world, GtSlot *slot, guint64 job);
   void (*send_bye) (gpointer world, GtSlot *slot);
+  /* Reads nothing more until it is told otherwise, or kills. */
+  void (*hold) (gpointer world, GtSlot *slot);
   /* Everything that reaches the socket from now on is the past. A start that is still under way is
    * killed as soon as there is something to kill. */
   void (*kill) (gpointer world, GtSlot *slot);
@@ -130,7 +133,8 @@ gboolean gt_engine_options_check (GtEngineOptions *options, GError **error);
 void gt_pool_submit (GtPool *pool, GtJob *job); /* takes it */
 void gt_pool_cancel (GtPool *pool, guint64 id);
 void gt_pool_stop (GtPool *pool);
-gboolean gt_pool_stopped (const GtPool *pool); /* nothing left but what does not die */
+GtSlot *gt_pool_slot_of (const GtPool *pool, guint64 id); /* NULL: it has none */
+gboolean gt_pool_stopped (const GtPool *pool);            /* nothing left but what does not die */
 GtEngineStats gt_pool_stats (const GtPool *pool);
 /* Starts have failed too often and nothing is warm: jobs fail at once. */
 gboolean gt_pool_hopeless (const GtPool *pool);
@@ -156,7 +160,6 @@ void gt_slot_reaped (GtSlot *slot);
 
 GtPart *gt_part_new (int type, const void *head, gsize head_bytes, const void *body,
                      gsize body_bytes, int fd);
-void gt_part_free (GtPart *part);
 
 /* A family may have stopped its keeper, or forked while it was killed: the kill is repeated. */
 #define GT_SLOT_KILL_AGAIN_NS (60 * GT_NSEC_PER_MSEC)

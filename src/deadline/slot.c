@@ -126,6 +126,7 @@ do_send (GtSlot *slot)
 static void
 do_interrupt (GtSlot *slot)
 {
+  g_assert (slot->job != NULL);
   world_of (slot)->send_interrupt (slot->pool->data, slot, slot->job->id);
   slot->job->result->record.interrupted_ns = now_of (slot).ns;
 }
@@ -372,7 +373,7 @@ count_bytes (GtSlot *slot, const GtPart *part)
 {
   GtJob *job = slot->job;
   job->answer_so_far += part->body != NULL ? g_bytes_get_size (part->body) : 0;
-  if (job->answer_so_far <= job->answer_bytes)
+  if (job->answer_bytes == 0 || job->answer_so_far <= job->answer_bytes)
     return TRUE;
   slot->over = GT_REASON_RESULT;
   g_autofree char *limit = g_format_size_full (job->answer_bytes, G_FORMAT_SIZE_IEC_UNITS);
@@ -392,10 +393,12 @@ gt_slot_part (GtSlot *slot, guint64 job, GtPart *part)
     gt_slot_garbage (slot, "the executor went on with an answer that had ended");
     wanted = FALSE;
   }
-  if (wanted && count_bytes (slot, part))
-    g_ptr_array_add (slot->job->result->parts, part);
-  else
+  if (!wanted || !count_bytes (slot, part))
     gt_part_free (part);
+  else if (slot->job->part == NULL)
+    g_ptr_array_add (slot->job->result->parts, part);
+  else if (!slot->job->part (job, part, slot->job->data))
+    world_of (slot)->hold (slot->pool->data, slot);
 }
 
 void

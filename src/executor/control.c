@@ -21,7 +21,7 @@
 #define TAKE_OVER_NSEC GT_NSEC_PER_MSEC
 
 /* Frames up to here wait for the next one. */
-#define QUEUE_BYTES (16 * 1024)
+#define QUEUE_BYTES 16384
 
 typedef enum { READER_MAIN, READER_CONTROL } Reader;
 
@@ -529,7 +529,7 @@ void
 gt_control_finish (GtControl *self, GtEnd *facts)
 {
   static const char *const names[] = {
-#define X(name, text) [GT_COMMIT_##name] = text,
+#define X(name, text) [GT_COMMIT_##name] = (text),
     GT_COMMITS (X)
 #undef X
   };

@@ -122,8 +122,6 @@ gboolean
 gt_copy_complete (GtCopy *self, GtFailure *failure)
 {
   struct stat old;
-  if (self->unfinished == NULL)
-    return TRUE;
   if (stat (self->target, &old) == 0) /* who could read it before can afterwards */
     (void) chmod (self->unfinished, old.st_mode & 07777);
   if (!sync_path (self->unfinished, O_RDONLY) || rename (self->unfinished, self->target) != 0)

@@ -27,7 +27,7 @@ gboolean gt_copy_to_memory (GtCopy *self, GtOutput output, duckdb_statement_type
 gboolean gt_copy_to_target (GtCopy *self, GtTempDir *temp, guint64 job, const char *statement,
                             char **sql, GtFailure *failure);
 
-/* After DuckDB has written all: on disk, then renamed. Nothing to do for memory files. */
+/* After DuckDB has written all: on disk, then renamed. */
 gboolean gt_copy_complete (GtCopy *self, GtFailure *failure);
 
 /* The memory file, sealed, goes to the engine. */

@@ -17,6 +17,7 @@ typedef enum {
   EXPLAINS = 1 << 4,
   UNCLEAR = 1 << 5, /* may write or not: nobody says */
   PASSING = 1 << 6, /* nothing of it lasts */
+  ALONE = 1 << 7,   /* not within a transaction of ours */
 } Treatment;
 
 /* DuckDB's statement type, treatment. Types that are not listed write into the database. */
@@ -24,23 +25,25 @@ typedef enum {
   X (SELECT, QUERY)                                                                                \
   X (RELATION, QUERY)                                                                              \
   X (LOGICAL_PLAN, QUERY)                                                                          \
-  X (EXPLAIN, EXPLAINS | UNCLEAR)                                                                  \
+  X (EXPLAIN, EXPLAINS | UNCLEAR | ALONE)                                                          \
   X (TRANSACTION, TRANSACT)                                                                        \
   X (COPY, OUTSIDE)                                                                                \
-  X (EXPORT, OUTSIDE)                                                                              \
-  X (ATTACH, OUTSIDE | SETTING)                                                                    \
+  X (EXPORT, OUTSIDE | ALONE)                                                                      \
+  X (ATTACH, OUTSIDE | SETTING | ALONE)                                                            \
   X (DETACH, SETTING | PASSING)                                                                    \
-  X (COPY_DATABASE, OUTSIDE)                                                                       \
-  X (EXTENSION, OUTSIDE | SETTING)                                                                 \
-  X (UPDATE_EXTENSIONS, OUTSIDE | SETTING)                                                         \
+  X (COPY_DATABASE, OUTSIDE | ALONE)                                                               \
+  X (EXTENSION, OUTSIDE | SETTING | ALONE)                                                         \
+  X (UPDATE_EXTENSIONS, OUTSIDE | SETTING | ALONE)                                                 \
   X (LOAD, SETTING | PASSING)                                                                      \
-  X (CALL, OUTSIDE | SETTING | UNCLEAR)                                                            \
-  X (EXECUTE, OUTSIDE | SETTING | UNCLEAR)                                                         \
+  X (CALL, OUTSIDE | SETTING | UNCLEAR | ALONE)                                                    \
+  X (EXECUTE, OUTSIDE | SETTING | UNCLEAR | ALONE)                                                 \
   X (PREPARE, PASSING)                                                                             \
+  X (VACUUM, PASSING)                                                                              \
+  X (ANALYZE, PASSING)                                                                             \
   X (SET, SETTING | PASSING)                                                                       \
   X (VARIABLE_SET, SETTING | PASSING)                                                              \
   X (PRAGMA, SETTING)                                                                              \
-  X (MULTI, OUTSIDE | SETTING | UNCLEAR)
+  X (MULTI, OUTSIDE | SETTING | UNCLEAR | ALONE)
 
 static int
 treatment_of (duckdb_statement_type type)
@@ -63,7 +66,9 @@ typedef struct {
   duckdb_extracted_statements list;
   idx_t n_statements, current;
   GStrv texts; /* NULL: not needed yet, or cannot be told apart */
-  gboolean tried_texts, in_transaction, attached;
+  gboolean tried_texts, attached;
+  gboolean in_transaction,
+      unsure;  /* unsure: a statement began or ended one, and it is not known which */
   GtCopy copy; /* of the current statement */
 } Runner;
 
@@ -149,15 +154,19 @@ execute_tasks (Runner *self, duckdb_pending_result pending)
   }
 }
 
+static gboolean
+lasts (const Runner *self, int treatment)
+{
+  return (self->run->session->path != NULL || self->attached || (treatment & OUTSIDE) != 0)
+         && (treatment & PASSING) == 0;
+}
+
 /* A commit that fails is rolled back, unless the database itself is in trouble: then nobody knows.
  */
 static GtCommit
 commit_outcome (Runner *self, gboolean done, int treatment)
 {
-  GtSession *session = self->run->session;
-  gboolean lasts = (session->path != NULL || self->attached || (treatment & OUTSIDE) != 0)
-                   && (treatment & PASSING) == 0;
-  if (!lasts)
+  if (!lasts (self, treatment))
     return GT_COMMIT_NO;
   if (done)
     return (treatment & UNCLEAR) != 0 ? GT_COMMIT_MAYBE : GT_COMMIT_YES;
@@ -169,35 +178,79 @@ commit_outcome (Runner *self, gboolean done, int treatment)
   return GT_COMMIT_NO;
 }
 
+/* To its end: what comes after it is a commit of ours, or nothing. */
 static gboolean
-finish_pending (Runner *self, duckdb_pending_result pending, duckdb_result *result)
-{
-  if (duckdb_execute_pending (pending, result) != DuckDBSuccess)
-    return gt_failure_from_duckdb (self->failure, duckdb_result_error (result));
-  return gt_copy_complete (&self->copy, self->failure);
-}
-
-/* What writes: the work can be interrupted, the commit at its end not. */
-static gboolean
-write_statement (Runner *self, duckdb_prepared_statement statement, gboolean commits, int treatment,
-                 duckdb_result *result)
+run_to_end (Runner *self, duckdb_prepared_statement statement, duckdb_result *result)
 {
   duckdb_pending_result pending = NULL;
-  if (duckdb_pending_prepared (statement, &pending) != DuckDBSuccess) {
-    gt_failure_from_duckdb (self->failure, duckdb_pending_error (pending));
-    duckdb_destroy_pending (&pending);
-    return FALSE;
-  }
-  gboolean good = execute_tasks (self, pending);
-  if (good && !commits) {
-    good = finish_pending (self, pending, result);
-  } else if (good && !gt_control_commit_begin (self->run->control)) {
-    good = interrupted (self); /* destroyed without its commit: rolled back */
-  } else if (good) {
-    good = finish_pending (self, pending, result);
-    gt_control_commit_end (self->run->control, commit_outcome (self, good, treatment));
-  }
+  gboolean good = duckdb_pending_prepared (statement, &pending) == DuckDBSuccess
+                  || gt_failure_from_duckdb (self->failure, duckdb_pending_error (pending));
+  good = good && execute_tasks (self, pending);
+  if (good && duckdb_execute_pending (pending, result) != DuckDBSuccess)
+    good = gt_failure_from_duckdb (self->failure, duckdb_result_error (result));
   duckdb_destroy_pending (&pending);
+  return good;
+}
+
+static gboolean
+run_words (Runner *self, const char *sql, GtFailure *failure)
+{
+  duckdb_result result;
+  gboolean good = duckdb_query (self->run->session->connection, sql, &result) == DuckDBSuccess
+                  || gt_failure_from_duckdb (failure, duckdb_result_error (&result));
+  duckdb_destroy_result (&result);
+  return good;
+}
+
+/* An own transaction around a statement that would commit by itself: where its work ends and its
+ * commit begins is then known. (With DuckDB 1.5 the commit comes after the last task, with 2.0
+ * within it.) Interrupted before the commit: rolled back. */
+static gboolean
+write_in_transaction (Runner *self, duckdb_prepared_statement statement, int treatment,
+                      duckdb_result *result)
+{
+  GtControl *control = self->run->control;
+  g_auto (GtFailure) ignored = { 0 };
+  if (!run_words (self, "BEGIN TRANSACTION", self->failure))
+    return FALSE;
+  gboolean good = run_to_end (self, statement, result);
+  if (good && gt_control_commit_begin (control)) {
+    good = run_words (self, "COMMIT", self->failure);
+    gt_control_commit_end (control, commit_outcome (self, good, treatment));
+    return good;
+  }
+  (void) run_words (self, "ROLLBACK", &ignored);
+  return good && interrupted (self);
+}
+
+/* The rename is the commit. */
+static gboolean
+write_file (Runner *self, duckdb_prepared_statement statement, int treatment, duckdb_result *result)
+{
+  if (!run_to_end (self, statement, result))
+    return FALSE;
+  if (!gt_control_commit_begin (self->run->control))
+    return interrupted (self);
+  gboolean good = gt_copy_complete (&self->copy, self->failure);
+  gt_control_commit_end (self->run->control, commit_outcome (self, good, treatment));
+  return good;
+}
+
+static gboolean
+write_statement (Runner *self, duckdb_prepared_statement statement, int treatment,
+                 duckdb_result *result)
+{
+  if (gt_copy_is_active (&self->copy) && !gt_copy_is_memory (&self->copy))
+    return write_file (self, statement, treatment, result);
+  gboolean own
+      = !self->in_transaction && !gt_copy_is_memory (&self->copy) && lasts (self, treatment);
+  if (own && !self->unsure && (treatment & ALONE) == 0)
+    return write_in_transaction (self, statement, treatment, result);
+  gboolean good = run_to_end (self, statement, result);
+  if (self->unsure)
+    treatment |= UNCLEAR;
+  if (own)
+    gt_control_commit_end (self->run->control, commit_outcome (self, good, treatment));
   return good;
 }
 
@@ -230,6 +283,7 @@ transaction_statement (Runner *self, duckdb_prepared_statement statement, int tr
     treatment |= UNCLEAR;
   GtCommit outcome = may_commit ? commit_outcome (self, good, treatment) : GT_COMMIT_NO;
   gt_control_commit_end (self->run->control, outcome);
+  self->unsure = self->unsure || verb == GT_VERB_OTHER;
   if (good)
     self->in_transaction = verb == GT_VERB_BEGIN;
   return good;
@@ -256,10 +310,7 @@ execute (Runner *self, duckdb_prepared_statement statement, int treatment, duckd
     return read_statement (self, statement, result);
   if ((treatment & TRANSACT) != 0)
     return transaction_statement (self, statement, treatment, result);
-  if (gt_copy_is_memory (&self->copy))
-    return write_statement (self, statement, FALSE, treatment, result);
-  gboolean commits = !self->in_transaction || gt_copy_is_active (&self->copy);
-  return write_statement (self, statement, commits, treatment, result);
+  return write_statement (self, statement, treatment, result);
 }
 
 static gboolean

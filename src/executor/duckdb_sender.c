@@ -7,7 +7,7 @@
 #include <string.h>
 
 /* Big enough to be cheap, small enough to be stopped between two. */
-#define CHUNK_BYTES (256 * 1024)
+#define CHUNK_BYTES 262144
 
 gboolean
 gt_sender_head (GtSender *self, GtWireType type, char *head, int fd)

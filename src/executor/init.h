@@ -121,4 +121,6 @@ ssize_t read_text (const char *dir, const char *name, char *text, size_t size);
 bool write_text (const char *dir, const char *name, const char *text);
 /* The number behind `key` ("" = the first word); false when there is none. */
 bool read_number (const char *dir, const char *name, const char *key, uint64_t *number);
+/* With those below it, which a family inside this one may have made. */
+void remove_cgroup (const char *dir);
 void remove_tree (const Init *init, const char *dir);

@@ -68,6 +68,22 @@ read_number (const char *dir, const char *name, const char *key, uint64_t *numbe
 }
 
 static int
+remove_folder (const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+  (void) st, (void) ftw;
+  if (type == FTW_DP)
+    (void) rmdir (path);
+  return 0;
+}
+
+void
+remove_cgroup (const char *dir)
+{
+  if (rmdir (dir) != 0 && errno == EBUSY)
+    (void) nftw (dir, remove_folder, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
+}
+
+static int
 remove_entry (const char *path, const struct stat *st, int type, struct FTW *ftw)
 {
   (void) st, (void) type, (void) ftw;

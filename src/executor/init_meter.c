@@ -227,5 +227,5 @@ remove_cgroups (const Init *init)
   const char *const dirs[] = { init->options.cgroup2, init->options.memory1, init->options.pids1 };
   for (size_t i = 0; i < sizeof dirs / sizeof *dirs; i++)
     if (dirs[i] != NULL)
-      (void) rmdir (dirs[i]);
+      remove_cgroup (dirs[i]);
 }

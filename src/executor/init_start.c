@@ -166,9 +166,9 @@ fail_start (const Init *init, Failure failure)
   remove_cgroups (init);
   if (init->options.remove_dir != NULL)
     remove_tree (init, init->options.remove_dir);
-  exit (failure.of_domain         ? EXIT_OURS
-        : failure.error == ENOENT ? EXIT_NOT_FOUND
-                                  : EXIT_CANNOT_EXEC);
+  _exit (failure.of_domain         ? EXIT_OURS
+         : failure.error == ENOENT ? EXIT_NOT_FOUND
+                                   : EXIT_CANNOT_EXEC);
 }
 
 void

@@ -7,7 +7,9 @@ G_DEFINE_QUARK (gt - wire - error, gt_wire_error)
 
 #define MAX_PENDING_FDS 4
 /* Room for one read: many small frames, or the beginning of a big one. */
-#define READ_BYTES (16 * 1024)
+#define READ_BYTES 16384
+/* A buffer of this size was for one big frame. */
+#define BIG_BYTES 1048576
 
 typedef struct {
   const char *name;
@@ -191,7 +193,7 @@ reserve (GtWireDecoder *self, gsize bytes)
   self->start = 0;
   self->end = used;
   gsize wanted = used + bytes;
-  if (self->capacity < wanted || (self->capacity > 64 * READ_BYTES && wanted < READ_BYTES * 2)) {
+  if (self->capacity < wanted || (self->capacity > BIG_BYTES && wanted < READ_BYTES)) {
     self->capacity = MAX (wanted, READ_BYTES);
     self->data = g_realloc (self->data, self->capacity);
   }

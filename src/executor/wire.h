@@ -11,7 +11,7 @@
 #define GT_WIRE_HEADER_BYTES 24
 /* The first four bytes of every frame, little-endian: "gtx" and the header's version. */
 #define GT_WIRE_MAGIC      0x01787467U
-#define GT_WIRE_HEAD_BYTES (64 * 1024)
+#define GT_WIRE_HEAD_BYTES 65536
 #define GT_WIRE_HEAD_DEPTH 16
 /* A job id of a frame that belongs to no job. Ids of jobs are never 0 and never used twice. */
 #define GT_WIRE_NO_JOB 0

@@ -141,6 +141,7 @@ text (const Field *fields, gsize n_fields, const void *head)
 }
 
 #define MEMBER(kind, member, required) { #member, kind, required, G_STRUCT_OFFSET (HEAD, member) },
+/* NOLINTBEGIN(bugprone-macro-parentheses): a type cannot stand in them */
 #define FUNCTIONS(Type, name)                                                                      \
   gboolean gt_##name##_parse (const GtFrame *frame, Type *out, GError **error)                     \
   {                                                                                                \
@@ -154,6 +155,8 @@ text (const Field *fields, gsize n_fields, const void *head)
   {                                                                                                \
     clear (name##_fields, G_N_ELEMENTS (name##_fields), head, sizeof *head);                       \
   }
+
+/* NOLINTEND(bugprone-macro-parentheses) */
 
 #define HEAD GtHello
 static const Field hello_fields[] = { GT_HELLO_FIELDS (MEMBER) };

@@ -133,6 +133,7 @@
  *           zeroed; WIRE_ERROR_HEAD names the member that is wrong.
  *           char *gt_hello_text (const GtHello *): the head's JSON, to be freed with free().
  *           void gt_hello_clear (GtHello *): frees its strings. */
+/* NOLINTBEGIN(bugprone-macro-parentheses): a type cannot stand in them */
 #define X(Type, name, FIELDS)                                                                      \
   typedef struct {                                                                                 \
     FIELDS (GT_WIRE_MEMBER)                                                                        \
@@ -143,6 +144,7 @@
   G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Type, gt_##name##_clear)
 GT_WIRE_HEADS (X)
 #undef X
+/* NOLINTEND(bugprone-macro-parentheses) */
 
 typedef enum {
 #define X(name, text, meaning) GT_WIRE_CLASS_##name,

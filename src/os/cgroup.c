@@ -230,7 +230,7 @@ gt_cgroup_remove (const GtCgroup *cgroup)
   const char *const dirs[] = { cgroup->v2, cgroup->memory1, cgroup->pids1 };
   gboolean gone = TRUE;
   for (guint i = 0; i < G_N_ELEMENTS (dirs); i++)
-    if (dirs[i] != NULL && rmdir (dirs[i]) != 0 && errno != ENOENT)
+    if (dirs[i] != NULL && !gt_sweep_remove_cgroup (dirs[i]))
       gone = FALSE;
   return gone;
 }

@@ -30,8 +30,16 @@ close_fd (int *fd)
   *fd = -1;
 }
 
-/* --- what the keeper tells (src/executor/init_main.c)
- * --------------------------------------------- */
+/* A child of ours between clone and exec may hold a copy, so closing alone does not take it out. */
+static void
+close_watched (const GtFamily *family, int *fd)
+{
+  if (*fd >= 0 && family->epoll_fd >= 0)
+    (void) epoll_ctl (family->epoll_fd, EPOLL_CTL_DEL, *fd, NULL);
+  close_fd (fd);
+}
+
+/* --- what the keeper tells (src/executor/init_main.c) ---------------------------------- */
 
 typedef struct {
   const char *event;
@@ -189,8 +197,7 @@ read_news (GtFamily *family)
     if (got < 0 && errno == EAGAIN)
       return;
     if (got <= 0) {
-      /* Closing takes it out of the epoll set. */
-      close_fd (&family->channel_fd);
+      close_watched (family, &family->channel_fd);
       return;
     }
     take_handle (family, &message);
@@ -199,14 +206,13 @@ read_news (GtFamily *family)
   }
 }
 
-/* --- the keeper's end
- * ----------------------------------------------------------------------------- */
+/* --- the keeper's end ------------------------------------------------------------------ */
 
 static void
 become_gone (GtFamily *family)
 {
   gt_cgroup_remove (&family->cgroup);
-  close_fd (&family->search_fd);
+  close_watched (family, &family->search_fd);
   if (family->state != GT_FAMILY_FAILED)
     family->state = GT_FAMILY_GONE;
 }
@@ -250,8 +256,8 @@ reap_keeper (GtFamily *family)
     return;
   read_news (family);
   gt_family_forget_keeper (family->keeper_pid);
-  close_fd (&family->keeper_pidfd);
-  close_fd (&family->channel_fd);
+  close_watched (family, &family->keeper_pidfd);
+  close_watched (family, &family->channel_fd);
   GtFamilyReport *report = &family->report;
   report->gone_ns = gt_instant_now ().ns;
   if (report->empty_ns == 0) {
@@ -287,130 +293,7 @@ gt_family_poll (GtFamily *family)
   return family->state;
 }
 
-/* --- reading
- * -------------------------------------------------------------------------------------- */
-
-#define NAMES(X)                                                                                   \
-  X (STARTING, "starting")                                                                         \
-  X (RUNNING, "running") X (FAILED, "failed") X (ENDED, "ended") X (GONE, "gone") X (LOST, "lost")
-
-const char *
-gt_family_state_name (GtFamilyState state)
-{
-  static const char *const names[] = {
-#define X(id, name) [GT_FAMILY_##id] = name,
-    NAMES (X)
-#undef X
-  };
-  return names[state];
-}
-
-const char *
-gt_family_cause_name (GtFamilyCause cause)
-{
-  static const char *const names[] = {
-#define X(id, name) [GT_FAMILY_CAUSE_##id] = name,
-    GT_FAMILY_CAUSES (X)
-#undef X
-  };
-  return cause < GT_N_FAMILY_CAUSES ? names[cause] : "none";
-}
-
-const char *
-gt_meter_name (GtMeter meter)
-{
-  static const char *const names[] = {
-#define X(id, name) [GT_METER_##id] = name,
-    GT_METERS (X)
-#undef X
-  };
-  return meter < GT_N_METERS ? names[meter] : "none";
-}
-
-const char *
-gt_command_end_name (GtCommandEnd command_end)
-{
-  static const char *const names[] = {
-#define X(id, name) [GT_COMMAND_END_##id] = name,
-    GT_COMMAND_ENDS (X)
-#undef X
-  };
-  return command_end < GT_N_COMMAND_ENDS ? names[command_end] : "kill";
-}
-
-pid_t
-gt_family_root_pid (const GtFamily *family)
-{
-  return family->keeper_pid;
-}
-
-pid_t
-gt_family_command_pid (const GtFamily *family)
-{
-  return family->command_pid;
-}
-
-int
-gt_family_fd (const GtFamily *family)
-{
-  return family->epoll_fd;
-}
-
-GtFamilyState
-gt_family_state (const GtFamily *family)
-{
-  return family->state;
-}
-
-gboolean
-gt_family_ended (const GtFamily *family, int *wait_status)
-{
-  if (family->ended && wait_status != NULL)
-    *wait_status = family->wait_status;
-  return family->ended;
-}
-
-gboolean
-gt_family_stopped (const GtFamily *family, int *signo)
-{
-  if (family->stopped && signo != NULL)
-    *signo = family->stop_signal;
-  return family->stopped;
-}
-
-int
-gt_family_start_errno (const GtFamily *family)
-{
-  return family->exec_errno;
-}
-
-gboolean
-gt_family_start_error (const GtFamily *family, GError **error)
-{
-  if (family->refused) {
-    g_set_error (error, GT_OS_ERROR, GT_OS_ERROR_UNAVAILABLE, "domain %s: %s",
-                 gt_domain_name (family->report.domain), g_strerror (family->exec_errno));
-    return FALSE;
-  }
-  int code = family->exec_errno == ENOENT ? GT_OS_ERROR_COMMAND_NOT_FOUND
-                                          : GT_OS_ERROR_COMMAND_NOT_EXECUTABLE;
-  if (family->exec_errno == 0)
-    g_set_error (error, GT_OS_ERROR, GT_OS_ERROR_SYSTEM,
-                 "%s: gilotine-init ended before it started it", family->exec_what);
-  else
-    g_set_error (error, GT_OS_ERROR, code, "%s: %s", family->exec_what,
-                 g_strerror (family->exec_errno));
-  return FALSE;
-}
-
-const GtFamilyReport *
-gt_family_report (const GtFamily *family)
-{
-  return &family->report;
-}
-
-/* --- orders
- * --------------------------------------------------------------------------------------- */
+/* --- orders ---------------------------------------------------------------------------- */
 
 static void
 order (GtFamily *family, const char *text)
@@ -498,7 +381,9 @@ static void
 name_survivors (GtFamily *family, GError **error)
 {
   g_autoptr (GString) names = g_string_new (NULL);
-  gt_family_search (family, names);
+  gt_family_name_below_keeper (family, names);
+  if (names->len == 0)
+    gt_family_search (family, names);
   g_set_error (error, GT_OS_ERROR, GT_OS_ERROR_TIMEOUT,
                "the family under process %d is not gone in time%s%s", (int) family->keeper_pid,
                names->len > 0 ? "; left: " : "", names->str);
@@ -522,8 +407,7 @@ gt_family_end (GtFamily *family, GtInstant until, GError **error)
   return TRUE;
 }
 
-/* --- start
- * ---------------------------------------------------------------------------------------- */
+/* --- start ----------------------------------------------------------------------------- */
 
 GtFamily *
 gt_family_start (const GtFamilySpec *spec, GError **error)

@@ -46,6 +46,9 @@ gboolean gt_family_prepare_search (GtFamily *family, GError **error);
 /* Kills what is left behind a killed keeper; how many were found alive. 0 twice in a row is as much
  * proof as there is. `names` (may be NULL) gets "pid (name)" of each. */
 guint gt_family_search (GtFamily *family, GString *names);
+/* Appends "pid (name, state)" of every living descendant of the keeper, also of those that became
+ * another user's. */
+void gt_family_name_below_keeper (const GtFamily *family, GString *names);
 /* Keepers are children of ours, but of no family's. */
 void gt_family_remember_keeper (pid_t pid);
 void gt_family_forget_keeper (pid_t pid);

@@ -122,6 +122,43 @@ visit (const GtFamily *family, GtProcReader *reader, pid_t pid, GString *names)
   return member;
 }
 
+/* Of the processes above `pid`, whether one is the keeper. */
+static gboolean
+is_below_keeper (const GtFamily *family, GHashTable *parents, pid_t pid)
+{
+  for (int depth = 0; pid > 1 && depth < 100000; depth++) {
+    if (pid == family->keeper_pid)
+      return TRUE;
+    pid = GPOINTER_TO_INT (g_hash_table_lookup (parents, GINT_TO_POINTER (pid)));
+  }
+  return FALSE;
+}
+
+void
+gt_family_name_below_keeper (const GtFamily *family, GString *names)
+{
+  GtProcReader reader;
+  if (family->keeper_pidfd < 0 || !gt_proc_reader_open (&reader, "/proc", NULL))
+    return;
+  g_autoptr (GHashTable) parents = g_hash_table_new (NULL, NULL);
+  g_autoptr (GArray) stats = g_array_new (FALSE, FALSE, sizeof (GtProcStat));
+  GtProcStat stat;
+  gt_proc_reader_rewind (&reader);
+  for (pid_t pid; (pid = gt_proc_reader_next (&reader)) > 0;)
+    if (gt_proc_reader_stat (&reader, pid, &stat) == GT_PROC_READ_OK) {
+      g_hash_table_insert (parents, GINT_TO_POINTER (pid), GINT_TO_POINTER (stat.ppid));
+      g_array_append_val (stats, stat);
+    }
+  gt_proc_reader_close (&reader);
+  for (guint i = 0; i < stats->len; i++) {
+    const GtProcStat *s = &g_array_index (stats, GtProcStat, i);
+    if (s->pid != family->keeper_pid && s->state != 'Z'
+        && is_below_keeper (family, parents, s->pid))
+      g_string_append_printf (names, "%s%d (%s, %s)", names->len > 0 ? ", " : "", (int) s->pid,
+                              s->comm, gt_proc_state_name (s->state));
+  }
+}
+
 guint
 gt_family_search (GtFamily *family, GString *names)
 {

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #define PREFIX "gilotine-"
+#define OLD_S  10
 
 static guint64
 pid_namespace (void)
@@ -54,20 +55,46 @@ is_number (const char *text)
   return *text != '\0' && strspn (text, "0123456789") == strlen (text) && strlen (text) < 20;
 }
 
+/* Kind, PID namespace, PID, start, number; NULL when the name is not of this form. */
+static char **
+split_name (const char *name)
+{
+  if (!g_str_has_prefix (name, PREFIX))
+    return NULL;
+  g_auto (GStrv) parts = g_strsplit (name + strlen (PREFIX), "-", 6);
+  if (g_strv_length (parts) != 5)
+    return NULL;
+  for (int i = 1; i < 5; i++)
+    if (!is_number (parts[i]))
+      return NULL;
+  return g_steal_pointer (&parts);
+}
+
 gboolean
 gt_sweep_is_stale (const char *name)
 {
-  if (!g_str_has_prefix (name, PREFIX))
+  g_auto (GStrv) parts = split_name (name);
+  if (parts == NULL)
     return FALSE;
-  g_auto (GStrv) parts = g_strsplit (name + strlen (PREFIX), "-", 6);
-  if (g_strv_length (parts) != 5)
-    return FALSE;
-  for (int i = 1; i < 5; i++)
-    if (!is_number (parts[i]))
-      return FALSE;
   guint64 start = g_ascii_strtoull (parts[3], NULL, 10);
   return start != 0 && g_ascii_strtoull (parts[1], NULL, 10) == pid_namespace ()
          && start_ticks (parts[2]) != start;
+}
+
+/* Of another PID namespace, so that we cannot know whether its owner lives. */
+static gboolean
+is_foreign (const char *name)
+{
+  g_auto (GStrv) parts = split_name (name);
+  return parts != NULL && g_ascii_strtoull (parts[1], NULL, 10) != pid_namespace ();
+}
+
+/* Older than anybody takes from making a cgroup to starting a process in it. */
+static gboolean
+is_old (const char *path)
+{
+  struct stat st;
+  return stat (path, &st) == 0 && g_get_real_time () / G_USEC_PER_SEC - st.st_mtime > OLD_S;
 }
 
 char *
@@ -123,20 +150,42 @@ kill_cgroup (const char *path)
   close (fd);
 }
 
+static int
+remove_folder (const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+  (void) st, (void) ftw;
+  if (type == FTW_DP)
+    (void) rmdir (path);
+  return 0;
+}
+
+gboolean
+gt_sweep_remove_cgroup (const char *path)
+{
+  if (rmdir (path) == 0 || errno == ENOENT)
+    return TRUE;
+  if (errno == EBUSY)
+    (void) nftw (path, remove_folder, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
+  return access (path, F_OK) != 0;
+}
+
 guint
 gt_sweep_cgroups (const char *dir)
 {
   g_autoptr (GDir) entries = g_dir_open (dir, 0, NULL);
   guint removed = 0;
   for (const char *name; entries != NULL && (name = g_dir_read_name (entries)) != NULL;) {
-    if (!gt_sweep_is_stale (name))
-      continue;
     g_autofree char *path = g_build_filename (dir, name, NULL);
+    if (!gt_sweep_is_stale (name)) {
+      removed += is_foreign (name) && is_old (path) && rmdir (path) == 0;
+      continue;
+    }
     kill_cgroup (path);
     /* Death takes a moment; what is not gone now is removed by the next instance. */
-    for (int try = 0; try < 20 && rmdir (path) != 0 && errno == EBUSY; try++)
+    gboolean gone = FALSE;
+    for (int try = 0; try < 20 && !(gone = gt_sweep_remove_cgroup (path)); try++)
       g_usleep (500);
-    removed += access (path, F_OK) != 0;
+    removed += gone;
   }
   return removed;
 }

@@ -24,8 +24,13 @@ char *gt_sweep_make_dir (const char *dir, const char *kind, GError **error);
  * entries that belong to this user. Returns how many. */
 guint gt_sweep_folder (const char *dir);
 
-/* Kills and removes stale cgroups right below `dir`. Returns how many. */
+/* Kills and removes stale cgroups right below `dir`, and removes those of other PID namespaces that
+ * have been empty for some seconds. Returns how many. */
 guint gt_sweep_cgroups (const char *dir);
+
+/* Removes a cgroup without members, and those below it, which a family inside may have made. FALSE
+ * when it is still there. */
+gboolean gt_sweep_remove_cgroup (const char *path);
 
 /* Removes a tree without following links or crossing mounts. */
 void gt_sweep_remove_tree (const char *path);

@@ -135,7 +135,8 @@ class Client:
                 answer.schemas[frame.head.get("statement", 0)] = json.loads(frame.body)["columns"]
                 texts[frame.head.get("statement", 0)] = b""
             elif frame.type == "chunk":
-                texts[frame.head.get("statement", 0)] += frame.body
+                number = frame.head.get("statement", 0)
+                texts[number] = texts.get(number, b"") + frame.body
             elif frame.type == "memfd":
                 answer.files.append(frame)
             elif frame.type == "ack":
@@ -150,7 +151,7 @@ class Client:
                 assert frame.type in ("result", "error", "refused") and not answer.kind, frame
                 answer.kind, answer.head, answer.body = frame.type, frame.head, frame.body
         answer.seconds = time.monotonic() - started
-        if answer.kind == "result":
+        if answer.kind == "result" and answer.head.get("format") == "sql":
             answer.rows = {n: [json.loads(line) for line in text.splitlines()] for n, text in texts.items()}
         return answer
 

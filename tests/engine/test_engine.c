@@ -359,8 +359,10 @@ client_main (gpointer data)
     guint kind = (i * 7 + client->number) % 20;
     const char *steps = kinds[kind < G_N_ELEMENTS (kinds) ? kind : 0];
     GtJobSpec spec = job_of (steps, (GtLimitsAsked){ .soft_ns = 20 * S, .hard_ns = 30 * S });
-    if (kind == 3)
-      spec.limits.hard = in (30 * MS), spec.limits.soft = in (10 * MS);
+    if (kind == 3) {
+      spec.limits.hard = in (30 * MS);
+      spec.limits.soft = in (10 * MS);
+    }
     spec.done = tally;
     spec.data = client->tally;
     guint64 id = gt_engine_submit (client->engine, &spec, NULL);
@@ -394,6 +396,78 @@ many_threads_get_one_answer_each (void)
       g_test_message ("%d %s", t.outcomes[i], gt_outcome_info ((GtOutcome) i)->name);
   g_assert_cmpint (t.outcomes[GT_OUTCOME_VALUE], >, 0);
   g_assert_cmpuint (gt_engine_stats (engine).submitted, ==, 160);
+  finish (engine);
+}
+
+typedef struct {
+  GtEngine *engine;
+  gint parts, held;
+  gint done;
+  GtJobResult *result;
+  gboolean never_resume;
+} Reader;
+
+static gboolean
+take_part (guint64 job, GtPart *part, gpointer data)
+{
+  Reader *reader = data;
+  g_assert_cmpint (g_atomic_int_get (&reader->held), ==, 0);
+  (void) job;
+  gt_part_free (part);
+  if (g_atomic_int_add (&reader->parts, 1) % 3 != 2)
+    return TRUE;
+  g_atomic_int_set (&reader->held, 1);
+  return FALSE;
+}
+
+static void
+keep_result (GtJobResult *result, gpointer data)
+{
+  Reader *reader = data;
+  reader->result = result;
+  g_atomic_int_set (&reader->done, 1);
+}
+
+static GtJobResult *
+stream (Reader *reader, const char *steps, gint64 hard_ms)
+{
+  GtJobSpec spec = job_of (steps, (GtLimitsAsked){ .hard_ns = hard_ms * MS });
+  spec.done = keep_result;
+  spec.part = take_part;
+  spec.data = reader;
+  guint64 id = gt_engine_submit (reader->engine, &spec, NULL);
+  g_bytes_unref (spec.body);
+  while (g_atomic_int_get (&reader->done) == 0) {
+    g_usleep (1000);
+    if (!reader->never_resume && g_atomic_int_compare_and_exchange (&reader->held, 1, 0))
+      gt_engine_resume (reader->engine, id);
+  }
+  return reader->result;
+}
+
+static void
+parts_are_handed_over_and_can_be_held (void)
+{
+  GtEngine *engine = warm_engine (GT_DOMAIN_AUTO);
+  Reader reader = { .engine = engine };
+  g_autoptr (GtJobResult) all = stream (&reader, "chunks 100 60000; value 3", 20000);
+  assert_outcome (all, GT_OUTCOME_VALUE, GT_REASON_ANSWER);
+  g_assert_cmpint (reader.parts, ==, 100);
+  g_assert_cmpuint (all->parts->len, ==, 1);
+  /* What was said before the death counts, however late it is read. */
+  Reader last = { .engine = engine };
+  g_autoptr (GtJobResult) dies = stream (&last, "chunks 10 100; value 3; exit 0", 20000);
+  assert_outcome (dies, GT_OUTCOME_VALUE, GT_REASON_ANSWER);
+  g_assert_cmpint (last.parts, ==, 10);
+  /* A reader that does not come back holds nobody's limit. */
+  Reader stuck = { .engine = engine, .never_resume = TRUE };
+  g_autoptr (GtJobResult) killed = stream (&stuck, "chunks 10 100; value 3", 200);
+  assert_outcome (killed, GT_OUTCOME_HARD_TIMEOUT, GT_REASON_DEADLINE_HARD);
+  g_assert_cmpint (killed->record.overshoot_ns, <, LATE);
+  Reader stuck_at_death = { .engine = engine, .never_resume = TRUE };
+  g_autoptr (GtJobResult) dead = stream (&stuck_at_death, "chunks 10 100; exit 1", 200);
+  assert_outcome (dead, GT_OUTCOME_HARD_TIMEOUT, GT_REASON_DEADLINE_HARD);
+  assert_fine (engine);
   finish (engine);
 }
 
@@ -551,6 +625,7 @@ main (int argc, char **argv)
   add_in_domains ("left-behind", what_is_left_behind_is_killed_before_the_answer);
   add_in_domains ("limits", limits_of_memory_and_cpu_hold);
   g_test_add_func ("/engine/threads", many_threads_get_one_answer_each);
+  g_test_add_func ("/engine/stream", parts_are_handed_over_and_can_be_held);
   g_test_add_func ("/engine/stop", a_stop_answers_what_runs_and_what_waits);
   g_test_add_func ("/engine/free", an_engine_can_be_freed_at_any_moment);
   g_test_add_func ("/engine/no-start", executors_that_cannot_start_fail_jobs_clearly);

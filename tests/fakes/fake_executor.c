@@ -165,18 +165,25 @@ next_frame (Fake *fake, GtFrame *frame)
   return step == GT_WIRE_HAVE_FRAME;
 }
 
+static void
+take_frames (Fake *fake)
+{
+  GtFrame frame;
+  while (!fake->deaf && next_frame (fake, &frame))
+    on_frame (fake, &frame);
+}
+
 /* Waits, reading interrupts unless deaf; ends at `until`, or at an interrupt when told to. */
 static void
 pass_time (Fake *fake, GtInstant until, gboolean until_interrupt)
 {
+  take_frames (fake); /* an interrupt may have been read together with its job */
   while (gt_instant_until (gt_instant_now (), until) > 0
          && !(until_interrupt && fake->interrupted)) {
     struct pollfd ready = { .fd = fake->deaf ? -1 : fake->fd, .events = POLLIN };
-    GtFrame frame;
     if (poll (&ready, 1, gt_instant_poll_ms (until)) == 1)
       receive (fake);
-    while (!fake->deaf && next_frame (fake, &frame))
-      on_frame (fake, &frame);
+    take_frames (fake);
   }
 }
 

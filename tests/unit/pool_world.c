@@ -378,6 +378,12 @@ world_send_bye (gpointer data, GtSlot *slot)
 }
 
 static void
+world_hold (gpointer data, GtSlot *slot)
+{
+  (void) data, (void) slot;
+}
+
+static void
 world_kill (gpointer data, GtSlot *slot)
 {
   FakeWorld *world = data;
@@ -486,6 +492,7 @@ static const GtPoolWorld functions = {
   .send_job = world_send_job,
   .send_interrupt = world_send_interrupt,
   .send_bye = world_send_bye,
+  .hold = world_hold,
   .kill = world_kill,
   .second_line = world_second_line,
   .cpu_ns = world_cpu_ns,

@@ -56,13 +56,17 @@ parse_word (const char *option, const char *text, const char *const *words)
 static void
 parse_rlimit (Options *options, const char *text)
 {
-  unsigned long long soft, hard;
-  int resource, used = 0;
-  if (sscanf (text, "%d:%llu:%llu%n", &resource, &soft, &hard, &used) != 3 || text[used] != '\0'
-      || options->n_rlimits == MAX_RLIMITS)
+  char copy[96], *save = NULL;
+  const char *parts[3] = { NULL };
+  (void) snprintf (copy, sizeof copy, "%s", text);
+  for (int i = 0; i < 3; i++)
+    parts[i] = strtok_r (i == 0 ? copy : NULL, ":", &save);
+  if (parts[2] == NULL || strtok_r (NULL, ":", &save) != NULL || options->n_rlimits == MAX_RLIMITS)
     refuse ("'%s' is not RESOURCE:SOFT:HARD", text);
-  options->rlimits[options->n_rlimits].resource = resource;
-  options->rlimits[options->n_rlimits++].value = (struct rlimit){ soft, hard };
+  const int i = options->n_rlimits++;
+  options->rlimits[i].resource = (int) parse_number (parts[0], 10, INT_MAX);
+  options->rlimits[i].value = (struct rlimit){ parse_number (parts[1], 10, UINT64_MAX),
+                                               parse_number (parts[2], 10, UINT64_MAX) };
 }
 
 /* We leave our working directory. */
@@ -151,7 +155,7 @@ take_option (Options *o, const char *name, const char *arg)
 {
 #define X(option, argument, statement, help)                                                       \
   if (strcmp (name, option) == 0)                                                                  \
-    statement;
+    (void) (statement);
   OPTIONS (X)
 #undef X
 }

@@ -8,7 +8,7 @@
 static const struct {
   const char *name, *promise, *gap;
 } domains[] = {
-#define X(id, name, promise, gap) [GT_DOMAIN_##id] = { name, promise, gap },
+#define X(id, name, promise, gap) [GT_DOMAIN_##id] = { (name), (promise), (gap) },
   GT_DOMAINS (X)
 #undef X
       [GT_DOMAIN_AUTO]

@@ -64,7 +64,7 @@ gt_family_prepare_search (GtFamily *family, GError **error)
     GtProcStat stat;
     if (gt_proc_reader_stat (&reader, pid, &stat) == GT_PROC_READ_OK && stat.ppid == self)
       g_hash_table_insert (family->not_ours, GINT_TO_POINTER (pid),
-                           (gpointer) (guintptr) stat.start_ticks);
+                           GSIZE_TO_POINTER (stat.start_ticks));
   }
   gt_proc_reader_close (&reader);
   return TRUE;
@@ -75,7 +75,7 @@ was_here_before (const GtFamily *family, const GtProcStat *stat)
 {
   gpointer start;
   return g_hash_table_lookup_extended (family->not_ours, GINT_TO_POINTER (stat->pid), NULL, &start)
-         && (guint64) (guintptr) start == stat->start_ticks;
+         && GPOINTER_TO_SIZE (start) == stat->start_ticks;
 }
 
 static gboolean

@@ -12,7 +12,7 @@ const char *
 gt_family_state_name (GtFamilyState state)
 {
   static const char *const names[] = {
-#define X(id, name) [GT_FAMILY_##id] = name,
+#define X(id, name) [GT_FAMILY_##id] = (name),
     NAMES (X)
 #undef X
   };
@@ -23,7 +23,7 @@ const char *
 gt_family_cause_name (GtFamilyCause cause)
 {
   static const char *const names[] = {
-#define X(id, name) [GT_FAMILY_CAUSE_##id] = name,
+#define X(id, name) [GT_FAMILY_CAUSE_##id] = (name),
     GT_FAMILY_CAUSES (X)
 #undef X
   };
@@ -34,7 +34,7 @@ const char *
 gt_meter_name (GtMeter meter)
 {
   static const char *const names[] = {
-#define X(id, name) [GT_METER_##id] = name,
+#define X(id, name) [GT_METER_##id] = (name),
     GT_METERS (X)
 #undef X
   };
@@ -45,7 +45,7 @@ const char *
 gt_command_end_name (GtCommandEnd command_end)
 {
   static const char *const names[] = {
-#define X(id, name) [GT_COMMAND_END_##id] = name,
+#define X(id, name) [GT_COMMAND_END_##id] = (name),
     GT_COMMAND_ENDS (X)
 #undef X
   };

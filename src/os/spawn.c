@@ -151,7 +151,7 @@ static const char *
 step_text (Step step)
 {
   static const char *const texts[] = {
-#define X(id, text) [STEP_##id] = text,
+#define X(id, text) [STEP_##id] = (text),
     STEPS (X)
 #undef X
   };
@@ -176,7 +176,7 @@ static pid_t
 start_child (Child *child, int *pidfd)
 {
   g_autofree char *stack = g_malloc (CHILD_STACK_BYTES);
-  char *top = (char *) ((guintptr) (stack + CHILD_STACK_BYTES) & ~(guintptr) 15);
+  char *end = stack + CHILD_STACK_BYTES, *top = end - (GPOINTER_TO_SIZE (end) & 15);
   const int flags = (int) child->spawn->clone_flags | BORROW_MEMORY | SIGCHLD;
   *pidfd = -1;
   /* glibc's clone() is the old system call on purpose: container filters refuse clone3. */

@@ -68,10 +68,15 @@ gt_run_session_clear (GtRunSession *session)
     close (session->timer_fd);
   session->signal_fd = session->timer_fd = -1;
   g_clear_pointer (&session->hook, gt_family_free);
-  /* A kill that was given up here is not waited for again: our end is the end of the keeper's
-   * lifeline, and it goes on trying. */
-  if (!session->survivors)
-    g_clear_pointer (&session->family, gt_family_free);
+  /* A kill that was given up here is not waited for again, as freeing does: our end is the end of
+   * the keeper's lifeline, and it goes on trying. */
+  static GtFamily *abandoned;
+  if (session->survivors)
+    abandoned = session->family;
+  else
+    gt_family_free (session->family);
+  session->family = NULL;
+  (void) abandoned;
 }
 
 /* --- the ladder: signal, kill ----------------------------------------------------------------- */

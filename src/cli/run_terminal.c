@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <string.h>
 #include <unistd.h>
 
 /* The command stays in our process group where timeout(1) at a shell prompt does it too: in a job
@@ -36,10 +35,7 @@ gt_run_terminal_restore (const GtRunTerminal *terminal, gboolean killed)
   if (foreground != ours && terminal->foreground == ours && foreground > 0
       && kill (-foreground, 0) != 0 && errno == ESRCH && tcsetpgrp (terminal->fd, ours) == 0)
     foreground = ours;
-  struct termios now;
-  if (!killed || !terminal->saved || foreground != ours || tcgetattr (terminal->fd, &now) != 0
-      || memcmp (&now, &terminal->modes, sizeof now) == 0)
-    return;
   /* Not TCSADRAIN: it would wait for a terminal stopped by Ctrl-S. */
-  tcsetattr (terminal->fd, TCSANOW, &terminal->modes);
+  if (killed && terminal->saved && foreground == ours)
+    tcsetattr (terminal->fd, TCSANOW, &terminal->modes);
 }

@@ -13,15 +13,38 @@
   X ("EXIT", 0)                                                                                    \
   X ("HUP", SIGHUP)                                                                                \
   X ("INT", SIGINT)                                                                                \
-  X ("QUIT", SIGQUIT) X ("ILL", SIGILL) X ("TRAP", SIGTRAP) X ("ABRT", SIGABRT) X ("IOT", SIGIOT)  \
-      X ("BUS", SIGBUS) X ("FPE", SIGFPE) X ("KILL", SIGKILL) X ("USR1", SIGUSR1)                  \
-          X ("SEGV", SIGSEGV) X ("USR2", SIGUSR2) X ("PIPE", SIGPIPE) X ("ALRM", SIGALRM)          \
-              X ("TERM", SIGTERM) X ("STKFLT", SIGSTKFLT) X ("CHLD", SIGCHLD) X ("CLD", SIGCHLD)   \
-                  X ("CONT", SIGCONT) X ("STOP", SIGSTOP) X ("TSTP", SIGTSTP) X ("TTIN", SIGTTIN)  \
-                      X ("TTOU", SIGTTOU) X ("URG", SIGURG) X ("XCPU", SIGXCPU)                    \
-                          X ("XFSZ", SIGXFSZ) X ("VTALRM", SIGVTALRM) X ("PROF", SIGPROF)          \
-                              X ("WINCH", SIGWINCH) X ("POLL", SIGPOLL) X ("IO", SIGIO)            \
-                                  X ("PWR", SIGPWR) X ("SYS", SIGSYS)
+  X ("QUIT", SIGQUIT)                                                                              \
+  X ("ILL", SIGILL)                                                                                \
+  X ("TRAP", SIGTRAP)                                                                              \
+  X ("ABRT", SIGABRT)                                                                              \
+  X ("IOT", SIGIOT)                                                                                \
+  X ("BUS", SIGBUS)                                                                                \
+  X ("FPE", SIGFPE)                                                                                \
+  X ("KILL", SIGKILL)                                                                              \
+  X ("USR1", SIGUSR1)                                                                              \
+  X ("SEGV", SIGSEGV)                                                                              \
+  X ("USR2", SIGUSR2)                                                                              \
+  X ("PIPE", SIGPIPE)                                                                              \
+  X ("ALRM", SIGALRM)                                                                              \
+  X ("TERM", SIGTERM)                                                                              \
+  X ("STKFLT", SIGSTKFLT)                                                                          \
+  X ("CHLD", SIGCHLD)                                                                              \
+  X ("CLD", SIGCHLD)                                                                               \
+  X ("CONT", SIGCONT)                                                                              \
+  X ("STOP", SIGSTOP)                                                                              \
+  X ("TSTP", SIGTSTP)                                                                              \
+  X ("TTIN", SIGTTIN)                                                                              \
+  X ("TTOU", SIGTTOU)                                                                              \
+  X ("URG", SIGURG)                                                                                \
+  X ("XCPU", SIGXCPU)                                                                              \
+  X ("XFSZ", SIGXFSZ)                                                                              \
+  X ("VTALRM", SIGVTALRM)                                                                          \
+  X ("PROF", SIGPROF)                                                                              \
+  X ("WINCH", SIGWINCH)                                                                            \
+  X ("POLL", SIGPOLL)                                                                              \
+  X ("IO", SIGIO)                                                                                  \
+  X ("PWR", SIGPWR)                                                                                \
+  X ("SYS", SIGSYS)
 
 static const struct {
   const char *name;

@@ -21,7 +21,8 @@ is_integer (const char *text)
 static json_t *
 read_value (const char *text)
 {
-  json_t *value = json_loads (text, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, NULL);
+  json_t *value
+      = json_loads (text, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, NULL);
   if (value != NULL)
     return value;
   if (is_integer (text)) /* JSON, but beyond 64 bits */

@@ -9,16 +9,16 @@ static const struct {
   const char *name;
   GtQueryKind kind;
 } names[] = {
-  { "TINYINT", GT_QUERY_NUMBER },     { "SMALLINT", GT_QUERY_NUMBER },
-  { "INTEGER", GT_QUERY_NUMBER },     { "BIGINT", GT_QUERY_NUMBER },
-  { "UTINYINT", GT_QUERY_NUMBER },    { "USMALLINT", GT_QUERY_NUMBER },
-  { "UINTEGER", GT_QUERY_NUMBER },    { "FLOAT", GT_QUERY_NUMBER },
-  { "DOUBLE", GT_QUERY_NUMBER },      { "UBIGINT", GT_QUERY_EXACT },
-  { "HUGEINT", GT_QUERY_EXACT },      { "UHUGEINT", GT_QUERY_EXACT },
-  { "BIGNUM", GT_QUERY_EXACT },       { "VARINT", GT_QUERY_EXACT },
-  { "DECIMAL", GT_QUERY_EXACT },      { "INTERVAL", GT_QUERY_INTERVAL },
-  { "JSON", GT_QUERY_JSON },          { "MAP", GT_QUERY_MAP },
-  { "STRUCT", GT_QUERY_STRUCT },      { "UNION", GT_QUERY_STRUCT },
+  { "TINYINT", GT_QUERY_NUMBER },  { "SMALLINT", GT_QUERY_NUMBER },
+  { "INTEGER", GT_QUERY_NUMBER },  { "BIGINT", GT_QUERY_NUMBER },
+  { "UTINYINT", GT_QUERY_NUMBER }, { "USMALLINT", GT_QUERY_NUMBER },
+  { "UINTEGER", GT_QUERY_NUMBER }, { "FLOAT", GT_QUERY_NUMBER },
+  { "DOUBLE", GT_QUERY_NUMBER },   { "UBIGINT", GT_QUERY_EXACT },
+  { "HUGEINT", GT_QUERY_EXACT },   { "UHUGEINT", GT_QUERY_EXACT },
+  { "BIGNUM", GT_QUERY_EXACT },    { "VARINT", GT_QUERY_EXACT },
+  { "DECIMAL", GT_QUERY_EXACT },   { "INTERVAL", GT_QUERY_INTERVAL },
+  { "JSON", GT_QUERY_JSON },       { "MAP", GT_QUERY_MAP },
+  { "STRUCT", GT_QUERY_STRUCT },   { "UNION", GT_QUERY_STRUCT },
 };
 
 void
@@ -398,9 +398,9 @@ append_interval (GString *out, GtQueryCell cell)
     return;
   guint64 micros = numbers[2] < 0 ? -(guint64) numbers[2] : (guint64) numbers[2];
   guint64 seconds = micros / 1000000, rest = micros % 1000000;
-  g_string_append_printf (out, "%s%s%02" G_GUINT64_FORMAT ":%02u:%02u", out->len > before ? " " : "",
-                          numbers[2] < 0 ? "-" : "", seconds / 3600, (guint) (seconds / 60 % 60),
-                          (guint) (seconds % 60));
+  g_string_append_printf (out, "%s%s%02" G_GUINT64_FORMAT ":%02u:%02u",
+                          out->len > before ? " " : "", numbers[2] < 0 ? "-" : "", seconds / 3600,
+                          (guint) (seconds / 60 % 60), (guint) (seconds % 60));
   if (rest == 0)
     return;
   g_string_append_printf (out, ".%06u", (guint) rest);

@@ -19,7 +19,8 @@ typedef struct _GtEngine GtEngine;
 /* Zero: the default in parentheses. Everything is copied. */
 typedef struct {
   const char *const *argv; /* of the executor, whose descriptor 3 is the socket; "{temp}" in an
-                              argument stands for its own folder */
+                              argument stands for its own folder, which is laid out as
+                              executor/tempdir.h says: "--temp-dir", "{temp}" */
   const char *const *env;  /* NULL = ours. GILOTINE_TEMP and TMPDIR are added */
   guint slots;             /* jobs at a time (1) */
   guint spares;            /* warm executors beyond that (1); G_MAXUINT = none */

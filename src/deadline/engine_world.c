@@ -19,12 +19,18 @@ world_start (gpointer world, GtSlot *slot)
   gt_engine_errand (world, GT_ERRAND_START, slot->io);
 }
 
-/* The machine's memory and its absence of limits are nothing to ask an executor for. */
+/* What the executor is asked to stay below: less than the wall, because its own code, stacks and
+ * allocator count there too. A library that meets its own limit spills to disk or answers with an
+ * error; at the wall there is only the kill. The machine's memory is nothing to ask for. */
 static gint64
 memory_for (const GtLimits *limits)
 {
+  const gint64 own = G_GINT64_CONSTANT (64) << 20;
   GtLimitSource from = limits->from[GT_LIMIT_MEMORY];
-  return from == GT_LIMIT_FROM_OPTION || from == GT_LIMIT_FROM_CGROUP ? limits->memory_bytes : 0;
+  gint64 wall = limits->memory_bytes;
+  if (from != GT_LIMIT_FROM_OPTION && from != GT_LIMIT_FROM_CGROUP)
+    return 0;
+  return MAX (wall - MAX (own, wall / 8), wall / 2);
 }
 
 static gint64

@@ -23,7 +23,7 @@ static const struct {
 const GtOutcomeInfo *
 gt_outcome_info (GtOutcome outcome)
 {
-  g_return_val_if_fail (outcome < GT_OUTCOME_COUNT, NULL);
+  g_assert (outcome < GT_OUTCOME_COUNT);
   return &infos[outcome];
 }
 

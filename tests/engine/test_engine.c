@@ -1,7 +1,8 @@
 /* The engine with real executors, in every domain that this machine offers. Each case asserts the
  * outcome, how late it was (generously: the machine is shared), that nothing of the job is alive or
  * a zombie, that the next job is fine, and at the end that all descriptors are closed. */
-#include "deadline/engine.h"
+#include "engine_support.h"
+
 #include "deadline/error.h"
 #include "executor/wire.h"
 #include "os/sweep.h"
@@ -15,141 +16,6 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-#define MS GT_NSEC_PER_MSEC
-#define S  GT_NSEC_PER_SEC
-
-/* How late anything may be on a machine that does other things as well. */
-#define LATE (500 * MS)
-
-static char *temp_root;
-
-static GtInstant
-in (gint64 ns)
-{
-  return gt_instant_add (gt_instant_now (), ns);
-}
-
-static guint
-count_entries (const char *path)
-{
-  guint n = 0;
-  DIR *folder = opendir (path);
-  g_assert_nonnull (folder);
-  for (struct dirent *entry; (entry = readdir (folder)) != NULL;)
-    n += entry->d_name[0] != '.';
-  closedir (folder);
-  return n;
-}
-
-static GtEngine *
-engine_in (GtDomain domain, GtEngineOptions options, const char *start)
-{
-  const char *fake = g_getenv ("GT_FAKE_EXECUTOR");
-  const char *argv[] = { fake, start != NULL ? "--start" : NULL, start, NULL };
-  g_assert_nonnull (fake);
-  options.argv = argv;
-  options.domain = domain;
-  options.temp_root = temp_root;
-  options.quiet = TRUE;
-  g_autoptr (GError) error = NULL;
-  GtEngine *engine = gt_engine_new (&options, &error);
-  g_assert_no_error (error);
-  return engine;
-}
-
-static GtEngine *
-warm_engine (GtDomain domain)
-{
-  g_autoptr (GError) error = NULL;
-  GtEngine *engine = engine_in (domain, (GtEngineOptions) GT_ENGINE_OPTIONS_INIT, NULL);
-  gt_engine_wait_warm (engine, 0, in (10 * S), &error);
-  g_assert_no_error (error);
-  return engine;
-}
-
-static GtJobSpec
-job_of (const char *steps, GtLimitsAsked asked)
-{
-  GtLimitsWorld world = { .now = gt_instant_now (), .inherited = GT_NEVER };
-  GtJobSpec spec = { .kind = "steps", .body = g_bytes_new (steps, strlen (steps)) };
-  g_assert_true (gt_limits_make (&asked, &world, &spec.limits, NULL));
-  return spec;
-}
-
-static GtJobResult *
-run_limited (GtEngine *engine, const char *steps, GtLimitsAsked asked)
-{
-  GtJobSpec spec = job_of (steps, asked);
-  GtJobResult *result = gt_engine_run (engine, &spec, NULL);
-  g_bytes_unref (spec.body);
-  g_assert_nonnull (result);
-  return result;
-}
-
-static GtJobResult *
-run (GtEngine *engine, const char *steps, gint64 soft_ms, gint64 hard_ms)
-{
-  return run_limited (engine, steps,
-                      (GtLimitsAsked){ .soft_ns = soft_ms * MS, .hard_ns = hard_ms * MS });
-}
-
-static void
-assert_outcome (const GtJobResult *result, GtOutcome outcome, GtReason reason)
-{
-  const GtOutcomeRecord *record = &result->record;
-  if (record->outcome == outcome && record->reason == reason)
-    return;
-  g_autofree char *json = gt_outcome_record_json (record);
-  g_error ("expected %s by %s: %s", gt_outcome_info (outcome)->name, gt_reason_name (reason), json);
-}
-
-static void
-assert_fine (GtEngine *engine)
-{
-  g_autoptr (GtJobResult) result = run (engine, "value 5", 0, 10000);
-  assert_outcome (result, GT_OUTCOME_VALUE, GT_REASON_ANSWER);
-  g_assert_nonnull (result->answer);
-  g_assert_cmpuint (g_bytes_get_size (result->answer->body), ==, 5);
-}
-
-/* Whether any process has this text in its arguments or is a zombie of ours. */
-static guint
-our_children (void)
-{
-  guint n = 0;
-  DIR *proc = opendir ("/proc");
-  for (struct dirent *entry; (entry = readdir (proc)) != NULL;) {
-    g_autofree char *path = g_build_filename ("/proc", entry->d_name, "stat", NULL);
-    g_autofree char *text = NULL;
-    if (!g_ascii_isdigit (entry->d_name[0]) || !g_file_get_contents (path, &text, NULL, NULL))
-      continue;
-    const char *end = strrchr (text, ')');
-    n += end != NULL && strtol (end + 4, NULL, 10) == getpid ();
-  }
-  closedir (proc);
-  return n;
-}
-
-/* Keepers are our children; beside them nobody may be: this process is a subreaper, so whoever
- * escapes from a family comes to us. */
-static void
-assert_keepers_only (GtEngine *engine, guint keepers)
-{
-  GtInstant until = in (5 * S);
-  gt_engine_wait_warm (engine, 0, until, NULL);
-  while (our_children () != keepers && gt_instant_until (gt_instant_now (), until) > 0)
-    g_usleep (1000);
-  g_assert_cmpuint (our_children (), ==, keepers);
-}
-
-static void
-finish (GtEngine *engine)
-{
-  gt_engine_free (engine);
-  g_assert_cmpuint (our_children (), ==, 0);
-  g_assert_cmpuint (count_entries (temp_root), ==, 0);
-}
 
 /* --- cases, each in a domain --- */
 
@@ -321,29 +187,6 @@ limits_of_memory_and_cpu_hold (GtDomain domain)
 /* --- cases that do not depend on the domain --- */
 
 typedef struct {
-  gint done;
-  gint outcomes[GT_OUTCOME_COUNT];
-} Tally;
-
-static void
-tally (GtJobResult *result, gpointer data)
-{
-  Tally *t = data;
-  g_atomic_int_inc (&t->outcomes[result->record.outcome]);
-  gt_job_result_free (result);
-  g_atomic_int_inc (&t->done);
-}
-
-static void
-wait_for (Tally *t, gint n)
-{
-  GtInstant until = in (60 * S);
-  while (g_atomic_int_get (&t->done) < n && gt_instant_until (gt_instant_now (), until) > 0)
-    g_usleep (500);
-  g_assert_cmpint (g_atomic_int_get (&t->done), ==, n);
-}
-
-typedef struct {
   GtEngine *engine;
   Tally *tally;
   guint number;
@@ -459,6 +302,7 @@ parts_are_handed_over_and_can_be_held (void)
   g_autoptr (GtJobResult) dies = stream (&last, "chunks 10 100; value 3; exit 0", 20000);
   assert_outcome (dies, GT_OUTCOME_VALUE, GT_REASON_ANSWER);
   g_assert_cmpint (last.parts, ==, 10);
+  g_usleep (100000); /* a job that is sent to it before its end is seen dies with it */
   /* A reader that does not come back holds nobody's limit. */
   Reader stuck = { .engine = engine, .never_resume = TRUE };
   g_autoptr (GtJobResult) killed = stream (&stuck, "chunks 10 100; value 3", 200);
@@ -574,6 +418,84 @@ folders_of_engines_that_are_gone_are_removed (void)
   finish (engine);
 }
 
+/* What `test_engine --hold` does: a job with a limit, in a process that will be stopped or killed.
+ */
+static int
+hold (void)
+{
+  temp_root = g_strdup (g_getenv ("GT_HOLD_TEMP"));
+  GtEngine *engine = warm_engine (GT_DOMAIN_AUTO);
+  GtJobSpec spec = job_of ("hang", (GtLimitsAsked){ .hard_ns = 400 * MS });
+  Tally t = { 0 };
+  spec.done = tally;
+  spec.data = &t;
+  gt_engine_submit (engine, &spec, NULL);
+  g_usleep (50000); /* past the moment at which the second line is drawn */
+  g_autoptr (GArray) pids = gt_engine_pids (engine);
+  g_autoptr (GString) line = g_string_new (NULL); /* one write: it is read at once */
+  for (guint i = 0; i < pids->len; i++)
+    g_string_append_printf (line, "%d ", (int) g_array_index (pids, pid_t, i));
+  g_print ("%s\n", line->str);
+  wait_for (&t, 1);
+  gt_engine_free (engine);
+  return 0;
+}
+
+/* Starts it; how many executors are alive so much later. */
+static guint
+alive_after (int signo, gint64 ns)
+{
+  const char *argv[] = { "/proc/self/exe", "--hold", NULL };
+  GPid pid;
+  int out;
+  g_setenv ("GT_HOLD_TEMP", temp_root, TRUE);
+  g_assert_true (g_spawn_async_with_pipes (NULL, (char **) argv, NULL, G_SPAWN_DO_NOT_REAP_CHILD,
+                                           NULL, NULL, &pid, NULL, &out, NULL, NULL));
+  char text[256];
+  ssize_t n = read (out, text, sizeof text - 1);
+  g_assert_cmpint (n, >, 1);
+  text[n] = '\0';
+  kill (pid, signo);
+  g_usleep ((gulong) (ns / 1000));
+  g_auto (GStrv) names = g_strsplit (g_strstrip (text), " ", -1);
+  guint alive = 0, known = 0;
+  for (char **name = names; *name != NULL; name++, known++) {
+    g_autofree char *path = g_build_filename ("/proc", *name, NULL);
+    alive += g_file_test (path, G_FILE_TEST_EXISTS);
+  }
+  g_assert_cmpuint (known, ==, 2);
+  kill (pid, SIGKILL);
+  g_assert_cmpint (waitpid (pid, NULL, 0), ==, pid);
+  close (out);
+  return alive;
+}
+
+static void
+wait_for_orphans (void)
+{
+  GtInstant until = in (5 * S);
+  while (gt_instant_until (gt_instant_now (), until) > 0
+         && (waitpid (-1, NULL, WNOHANG) > 0 || our_children () > 0))
+    g_usleep (1000);
+  gt_sweep_folder (temp_root);
+  g_assert_cmpuint (our_children (), ==, 0);
+}
+
+static void
+a_stopped_engine_still_holds_its_limits (void)
+{
+  /* Of two only the spare is left: the keeper has ended the other at the second line. */
+  g_assert_cmpuint (alive_after (SIGSTOP, 400 * MS + 250 * MS + LATE), ==, 1);
+  wait_for_orphans ();
+}
+
+static void
+a_killed_engine_takes_its_executors_along (void)
+{
+  g_assert_cmpuint (alive_after (SIGKILL, LATE), ==, 0);
+  wait_for_orphans ();
+}
+
 /* --- */
 
 typedef void (*Case) (GtDomain domain);
@@ -615,6 +537,8 @@ add_in_domains (const char *name, Case body)
 int
 main (int argc, char **argv)
 {
+  if (argc == 2 && strcmp (argv[1], "--hold") == 0)
+    return hold ();
   g_test_init (&argc, &argv, NULL);
   prctl (PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
   temp_root = g_dir_make_tmp ("gilotine-engine-XXXXXX", NULL);
@@ -632,6 +556,8 @@ main (int argc, char **argv)
   g_test_add_func ("/engine/options", options_that_cannot_be_are_refused);
   g_test_add_func ("/engine/killed-idle", a_killed_idle_executor_is_replaced);
   g_test_add_func ("/engine/sweep", folders_of_engines_that_are_gone_are_removed);
+  g_test_add_func ("/engine/stopped", a_stopped_engine_still_holds_its_limits);
+  g_test_add_func ("/engine/killed", a_killed_engine_takes_its_executors_along);
   int failed = g_test_run ();
   gt_sweep_remove_tree (temp_root);
   g_free (temp_root);

@@ -21,16 +21,33 @@ typedef enum {
 } FakeStart;
 
 /* What a job's kind makes the executor do; after `threads` nanoseconds. */
+/* clang-format off: it packs these differently each time it runs. */
 #define FAKE_JOBS(X)                                                                               \
   X (VALUE, "value")                                                                               \
   X (ERROR, "error")                                                                               \
   X (REFUSE, "refuse")                                                                             \
-  X (HANG, "hang") X (OBEY, "obey") X (LATE, "late") X (COMMIT, "commit") X (UNABLE, "unable")     \
-      X (DIE, "die") X (CLOSE, "close") X (GARBAGE, "garbage") X (WRONG_JOB, "wrong-job")          \
-          X (TWICE, "twice") X (END_FIRST, "end-first") X (FLOOD, "flood") X (LEAVE, "leave")      \
-              X (BUSY, "busy") X (BUSY_FOREVER, "busy-forever") X (VALUE_DIE, "value-die")         \
-                  X (NO_END, "no-end") X (READY_AGAIN, "ready-again") X (EAT, "eat")               \
-                      X (SPIN, "spin") X (FORK, "fork")
+  X (HANG, "hang")                                                                                 \
+  X (OBEY, "obey")                                                                                 \
+  X (LATE, "late")                                                                                 \
+  X (COMMIT, "commit")                                                                             \
+  X (UNABLE, "unable")                                                                             \
+  X (DIE, "die")                                                                                   \
+  X (CLOSE, "close")                                                                               \
+  X (GARBAGE, "garbage")                                                                           \
+  X (WRONG_JOB, "wrong-job")                                                                       \
+  X (TWICE, "twice")                                                                               \
+  X (END_FIRST, "end-first")                                                                       \
+  X (FLOOD, "flood")                                                                               \
+  X (LEAVE, "leave")                                                                               \
+  X (BUSY, "busy")                                                                                 \
+  X (BUSY_FOREVER, "busy-forever")                                                                 \
+  X (VALUE_DIE, "value-die")                                                                       \
+  X (NO_END, "no-end")                                                                             \
+  X (READY_AGAIN, "ready-again")                                                                   \
+  X (EAT, "eat")                                                                                   \
+  X (SPIN, "spin")                                                                                 \
+  X (FORK, "fork")
+/* clang-format on */
 
 typedef enum {
 #define X(id, name) JOB_##id,

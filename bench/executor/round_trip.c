@@ -30,6 +30,7 @@
   X (duckdb_close)
 
 typedef struct {
+/* NOLINTNEXTLINE(bugprone-macro-parentheses): a member's name cannot stand in them */
 #define X(name) __typeof__ (&(name)) name;
   FUNCTIONS (X)
 #undef X

@@ -131,8 +131,8 @@
 #define GT_WIRE_MEMBER(kind, member, required) GT_WIRE_FIELD_##kind (member)
 /* For each: gboolean gt_hello_parse (const GtFrame *, GtHello *out, GError **): out is set whole or
  *           zeroed; WIRE_ERROR_HEAD names the member that is wrong.
- *           char *gt_hello_text (const GtHello *): the head's JSON, to be freed with free().
- *           void gt_hello_clear (GtHello *): frees its strings. */
+ *           char *gt_hello_text (const GtHello *): the head's JSON, to be freed with free() or
+ * g_free(). void gt_hello_clear (GtHello *): frees its strings. */
 /* NOLINTBEGIN(bugprone-macro-parentheses): a type cannot stand in them */
 #define X(Type, name, FIELDS)                                                                      \
   typedef struct {                                                                                 \

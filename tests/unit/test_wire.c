@@ -2,6 +2,7 @@
 #include "executor/wire_head.h"
 
 #include <fcntl.h>
+#include <math.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -92,7 +93,7 @@ test_a_big_frame_grows_with_what_arrives (void)
   gt_wire_decoder_push (decoder, bytes->data, GT_WIRE_HEADER_BYTES);
   g_assert_cmpint (gt_wire_decoder_next (decoder, &frame, NULL), ==, GT_WIRE_NEED_MORE);
   (void) gt_wire_decoder_space (decoder, &room);
-  g_assert_cmpuint (room, <=, 64 * 1024); /* a mebibyte was only announced */
+  g_assert_cmpuint (room, <=, 65536); /* a mebibyte was only announced */
   for (at = GT_WIRE_HEADER_BYTES; at < bytes->len; at += room) {
     guint8 *space = gt_wire_decoder_space (decoder, &room);
     room = MIN (room, bytes->len - at);
@@ -260,6 +261,25 @@ test_heads_round_trip (void)
   free (text);
 }
 
+/* What a library says may be of any bytes; a head is UTF-8. */
+static void
+test_heads_of_odd_text (void)
+{
+  char message[] = "\x01 \"tab\t\" \\ \xc3\xbc \xff", name[] = "query";
+  GtFailure failure = { .class_name = name, .message = message }, back;
+  GtProgress progress = { .percent = (double) NAN }, told;
+  char *text = gt_failure_text (&failure), *number = gt_progress_text (&progress);
+  GtFrame frame = { .type = GT_WIRE_ERROR, .job = 1, .head = text, .head_bytes = strlen (text) };
+  g_assert_true (gt_failure_parse (&frame, &back, NULL));
+  g_assert_cmpstr (back.message, ==, "\x01 \"tab\t\" \\ \xc3\xbc \xef\xbf\xbd");
+  gt_failure_clear (&back);
+  frame = (GtFrame){ .type = GT_WIRE_PROGRESS, .head = number, .head_bytes = strlen (number) };
+  g_assert_true (gt_progress_parse (&frame, &told, NULL));
+  g_assert_cmpfloat (told.percent, ==, -1.0);
+  free (text);
+  free (number);
+}
+
 static void
 test_heads_name_the_member_that_is_wrong (void)
 {
@@ -307,6 +327,7 @@ main (int argc, char **argv)
   g_test_add_func ("/wire/half_a_frame_is_an_error", test_the_end_of_the_stream);
   g_test_add_func ("/wire/encoder_and_decoder_agree", test_encoder_refuses_what_the_decoder_would);
   g_test_add_func ("/wire/heads_round_trip", test_heads_round_trip);
+  g_test_add_func ("/wire/heads_are_utf8_and_finite", test_heads_of_odd_text);
   g_test_add_func ("/wire/heads_name_what_is_wrong", test_heads_name_the_member_that_is_wrong);
   return g_test_run ();
 }

@@ -335,6 +335,17 @@ def test_a_family_that_stops_its_keeper_is_ended_all_the_same(family_run, brood,
 
 
 @pytest.mark.parametrize("domain", HOLDING)
+def test_a_stopped_keeper_wakes_when_its_owner_dies(family_run, brood, offered, token, domain):
+    need(offered, domain)
+    process = subprocess.Popen([family_run, f"--domain={domain}", "--", brood, "stopkeeper", token], stdout=subprocess.PIPE)
+    assert process.stdout.readline() == b"ready\n"
+    process.kill()
+    process.communicate()
+    assert wait_gone(token) == []
+    reap_orphans()
+
+
+@pytest.mark.parametrize("domain", HOLDING)
 def test_the_owner_killed_at_any_instant_leaves_nothing(family_run, brood, offered, token, domain):
     need(offered, domain)
     seed = random.randrange(1 << 30)

@@ -351,6 +351,8 @@ arm (const GtRunSession *session)
   struct itimerspec timer = { .it_value = { at.ns / GT_NSEC_PER_SEC, at.ns % GT_NSEC_PER_SEC } };
   if (at.ns == GT_NEVER.ns)
     timer.it_value = (struct timespec){ 0 };
+  else if (at.ns <= 0) /* zero would disarm it */
+    timer.it_value.tv_nsec = 1;
   timerfd_settime (session->timer_fd, TFD_TIMER_ABSTIME, &timer, NULL);
 }
 

@@ -1,9 +1,11 @@
 /* gilotine lab: runs an experiment, or recomputes the figures of one that ran. */
-#include "cli/cli.h"
+#include "cli/lab_kind.h"
 
 #include "lab/error.h"
+#include "lab/ini.h"
 #include "lab/session.h"
 #include "lab/table.h"
+#include "lab/tools_data.h"
 #include "os/paths.h"
 
 #include <errno.h>
@@ -15,15 +17,6 @@
 
 /* As a shell answers for a command that SIGINT ended. */
 enum { EXIT_INTERRUPTED = 130 };
-
-typedef struct {
-  gboolean list, quick, json, keep, detail, quiet;
-  char **only;
-  char *broker;
-  char *out_dir;
-  char *from_dir;
-  char **experiment; /* remaining arguments */
-} LabOptions;
 
 static const char description[]
     = "EXPERIMENT is a name from --list, or a path to an .ini file; 'leak' when not given.\n"
@@ -44,10 +37,11 @@ static const char description[]
       "  gilotine lab                          the default experiment, no server needed\n"
       "  gilotine lab --broker rabbitmq leak   the same over a private RabbitMQ\n"
       "  gilotine lab --only 'gil-*-fork-*'    some rows of it\n"
+      "  gilotine lab run-tools                command-line timeouts against each other\n"
       "  gilotine lab --from lab-results/leak-20260101-120000 --detail\n";
 
 static gboolean
-parse_options (LabOptions *options, int argc, char **argv)
+parse_options (GtLabOptions *options, int argc, char **argv)
 {
   const GOptionEntry entries[] = {
     { "list", 'l', 0, G_OPTION_ARG_NONE, &options->list,
@@ -72,14 +66,16 @@ parse_options (LabOptions *options, int argc, char **argv)
   };
   g_autoptr (GOptionContext) context = g_option_context_new ("[EXPERIMENT]");
   g_option_context_set_summary (
-      context, "Runs real Celery workers, watches them from outside and says which limits held.");
+      context,
+      "Runs an experiment on real Celery workers, or on command-line timeouts, watches it from "
+      "outside and says which limits held.");
   g_option_context_set_description (context, description);
   g_option_context_add_main_entries (context, entries, NULL);
   return gt_cli_parse (context, &argc, &argv);
 }
 
 static void
-clear_options (LabOptions *options)
+clear_options (GtLabOptions *options)
 {
   g_strfreev (options->only);
   g_strfreev (options->experiment);
@@ -89,10 +85,11 @@ clear_options (LabOptions *options)
 }
 
 /* Every error of the lab, and what the process answers to it. */
-static int
-fail (const GError *error)
+int
+gt_lab_fail (const GError *error)
 {
   GtExit code = GT_EXIT_SYSTEM;
+  g_assert (error != NULL);
   if (g_error_matches (error, GT_LAB_ERROR, GT_LAB_ERROR_INPUT))
     code = GT_EXIT_USAGE;
   gt_cli_fail (code, COMMAND, "%s", error->message);
@@ -130,19 +127,19 @@ experiment_names (const char *dir, GError **error)
   return names;
 }
 
-/* A name of the folder, or a path. */
-static GtExperiment *
-load_experiment (const char *name, gboolean quick, GError **error)
+/* Of a name of the folder, or a path. Free with g_free(). */
+static char *
+experiment_path (const char *name, GError **error)
 {
   if (strchr (name, '/') != NULL || g_str_has_suffix (name, ".ini"))
-    return gt_experiment_load (name, quick, error);
+    return g_strdup (name);
   g_autofree char *dir = experiments_dir (error);
   if (dir == NULL)
     return NULL;
   g_autofree char *file = g_strconcat (name, ".ini", NULL);
   g_autofree char *path = g_build_filename (dir, file, NULL);
   if (g_file_test (path, G_FILE_TEST_EXISTS))
-    return gt_experiment_load (path, quick, error);
+    return g_steal_pointer (&path);
   g_autoptr (GPtrArray) names = experiment_names (dir, error);
   if (names == NULL)
     return NULL;
@@ -153,38 +150,23 @@ load_experiment (const char *name, gboolean quick, GError **error)
   return NULL;
 }
 
-static int
-list_experiments (const LabOptions *options)
+/* --- what kinds share ----------------------------------------------------------------------- */
+
+char *
+gt_lab_out_dir (const char *experiment, const GtLabOptions *options)
 {
-  g_autoptr (GError) error = NULL;
-  g_autofree char *dir = experiments_dir (&error);
-  g_autoptr (GPtrArray) names = dir != NULL ? experiment_names (dir, &error) : NULL;
-  if (names == NULL)
-    return fail (error);
-  for (guint i = 0; i < names->len; i++) {
-    g_autoptr (GtExperiment) e = load_experiment (names->pdata[i], options->quick, &error);
-    if (e == NULL)
-      return fail (error);
-    printf ("%-12s %3u subjects  %s\n", e->name, e->subjects->len,
-            e->title != NULL ? e->title : "");
-  }
-  return GT_EXIT_OK;
+  if (options->out_dir != NULL)
+    return g_strdup (options->out_dir);
+  g_autoptr (GDateTime) now = g_date_time_new_now_local ();
+  g_autofree char *stamp = g_date_time_format (now, "%Y%m%d-%H%M%S");
+  return g_strdup_printf ("lab-results/%s-%s", experiment, stamp);
 }
 
-static int
-list_subjects (const GtExperiment *experiment)
+gboolean
+gt_lab_colour (void)
 {
-  for (guint i = 0; i < experiment->subjects->len; i++) {
-    const GtSubject *subject = experiment->subjects->pdata[i];
-    printf ("%-34s", subject->name);
-    for (GtFactor f = 0; f < GT_N_FACTORS; f++)
-      printf (" %s=%s", gt_factor_key (f), subject->factors[f]);
-    putchar ('\n');
-  }
-  return GT_EXIT_OK;
+  return isatty (STDOUT_FILENO) && g_getenv ("NO_COLOR") == NULL;
 }
-
-/* --- results -------------------------------------------------------------------------------- */
 
 static gboolean
 write_results (const char *dir, const char *table, const json_t *json, GError **error)
@@ -200,19 +182,11 @@ write_results (const char *dir, const char *table, const json_t *json, GError **
   return ok;
 }
 
-/* Everything that is printed is computed here, from the raw samples, also right after a run. */
-static int
-show_results (const char *dir, const LabOptions *options, gboolean write)
+int
+gt_lab_print (const char *dir, const GtLabOptions *options, gboolean write, const char *shown,
+              const char *kept, json_t *json)
 {
   g_autoptr (GError) error = NULL;
-  g_autoptr (GtRun) run = gt_run_load (dir, &error);
-  if (run == NULL)
-    return fail (error);
-  g_autoptr (GPtrArray) findings = gt_findings_new (run);
-  gboolean colour = isatty (STDOUT_FILENO) && g_getenv ("NO_COLOR") == NULL;
-  g_autofree char *shown = gt_table_text (run, findings, options->detail, colour);
-  g_autofree char *kept = gt_table_text (run, findings, TRUE, FALSE);
-  json_t *json = gt_table_json (run, findings);
   gboolean ok = !write || write_results (dir, kept, json, &error);
   if (ok && options->json) {
     json_dumpf (json, stdout, JSON_INDENT (2));
@@ -223,16 +197,73 @@ show_results (const char *dir, const LabOptions *options, gboolean write)
   }
   json_decref (json);
   if (!ok)
-    return fail (error);
+    return gt_lab_fail (error);
   if (fflush (stdout) != 0)
     return gt_cli_fail (GT_EXIT_SYSTEM, COMMAND, "standard output: %s", g_strerror (errno));
-  for (guint i = 0; i < findings->len; i++)
-    if (((const GtFinding *) findings->pdata[i])->tally->conflicts->len > 0)
-      return GT_EXIT_FAILED;
   return GT_EXIT_OK;
 }
 
-/* --- runs ----------------------------------------------------------------------------------- */
+/* --- the kind that is not named: limits of Celery workers ------------------------------------ */
+
+static gboolean
+describe_limits (const char *path, const GtLabOptions *options, GError **error)
+{
+  g_autoptr (GtExperiment) e = gt_experiment_load (path, options->quick, error);
+  if (e == NULL)
+    return FALSE;
+  printf ("%-12s %3u subjects  %s\n", e->name, e->subjects->len, e->title != NULL ? e->title : "");
+  return TRUE;
+}
+
+static GtExperiment *
+load_limits (const char *path, const GtLabOptions *options, GError **error)
+{
+  g_autoptr (GtExperiment) e = gt_experiment_load (path, options->quick, error);
+  return e != NULL && gt_experiment_filter (e, (const char *const *) options->only, error)
+             ? g_steal_pointer (&e)
+             : NULL;
+}
+
+static int
+list_limits (const char *path, const GtLabOptions *options)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GtExperiment) experiment = load_limits (path, options, &error);
+  if (experiment == NULL)
+    return gt_lab_fail (error);
+  for (guint i = 0; i < experiment->subjects->len; i++) {
+    const GtSubject *subject = experiment->subjects->pdata[i];
+    printf ("%-34s", subject->name);
+    for (GtFactor f = 0; f < GT_N_FACTORS; f++)
+      printf (" %s=%s", gt_factor_key (f), subject->factors[f]);
+    putchar ('\n');
+  }
+  return GT_EXIT_OK;
+}
+
+/* Everything that is printed is computed here, from the raw samples, also right after a run. */
+static int
+show_results (const char *dir, const GtLabOptions *options, gboolean write)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GtRun) run = gt_run_load (dir, &error);
+  if (run == NULL)
+    return gt_lab_fail (error);
+  g_autoptr (GPtrArray) findings = gt_findings_new (run);
+  g_autofree char *shown = gt_table_text (run, findings, options->detail, gt_lab_colour ());
+  g_autofree char *kept = gt_table_text (run, findings, TRUE, FALSE);
+  int code = gt_lab_print (dir, options, write, shown, kept, gt_table_json (run, findings));
+  for (guint i = 0; code == GT_EXIT_OK && i < findings->len; i++)
+    if (((const GtFinding *) findings->pdata[i])->tally->conflicts->len > 0)
+      code = GT_EXIT_FAILED;
+  return code;
+}
+
+static int
+show_limits (const char *dir, const GtLabOptions *options)
+{
+  return show_results (dir, options, FALSE);
+}
 
 static gboolean
 rows_from_environment (gint64 *rows, GError **error)
@@ -248,57 +279,105 @@ rows_from_environment (gint64 *rows, GError **error)
   return FALSE;
 }
 
-static char *
-default_out_dir (const GtExperiment *experiment)
-{
-  g_autoptr (GDateTime) now = g_date_time_new_now_local ();
-  g_autofree char *stamp = g_date_time_format (now, "%Y%m%d-%H%M%S");
-  return g_strdup_printf ("lab-results/%s-%s", experiment->name, stamp);
-}
-
 static int
-run_experiment (GtExperiment *experiment, const LabOptions *options)
+run_limits (const char *path, const GtLabOptions *options)
 {
   g_autoptr (GError) error = NULL;
-  g_autofree char *out
-      = options->out_dir != NULL ? g_strdup (options->out_dir) : default_out_dir (experiment);
+  g_autoptr (GtExperiment) experiment = load_limits (path, options, &error);
+  if (experiment == NULL)
+    return gt_lab_fail (error);
+  g_autofree char *out = gt_lab_out_dir (experiment->name, options);
   GtSessionOptions session = { .out_dir = out,
                                .broker = options->broker != NULL ? options->broker : "filesystem",
                                .keep = options->keep,
                                .show_progress = !options->quiet };
   if (!rows_from_environment (&session.rows, &error))
-    return fail (error);
+    return gt_lab_fail (error);
   gboolean ok = gt_session_run (experiment, &session, &error);
   if (!ok && !g_error_matches (error, GT_LAB_ERROR, GT_LAB_ERROR_INTERRUPTED))
-    return fail (error);
+    return gt_lab_fail (error);
   int shown = show_results (out, options, TRUE);
-  return ok ? shown : fail (error);
+  return ok ? shown : gt_lab_fail (error);
+}
+
+/* --- kinds ---------------------------------------------------------------------------------- */
+
+static const GtLabKind limits = { "limits", describe_limits, list_limits, run_limits, show_limits };
+
+/* The first is that of an experiment that names none. */
+static const GtLabKind *const kinds[] = { &limits, &gt_lab_kind_run_tools, NULL };
+
+static const GtLabKind *
+find_kind (const char *name)
+{
+  for (const GtLabKind *const *kind = kinds; *kind != NULL; kind++)
+    if (name == NULL || strcmp ((*kind)->name, name) == 0)
+      return *kind;
+  return NULL;
+}
+
+static const GtLabKind *
+kind_of (const char *path, GError **error)
+{
+  g_autoptr (GtIni) ini = gt_ini_load (path, error);
+  if (ini == NULL)
+    return NULL;
+  g_autofree char *name = g_key_file_get_string (ini->keys, "experiment", "kind", NULL);
+  const GtLabKind *kind = find_kind (name);
+  if (kind == NULL) {
+    g_autoptr (GString) known = g_string_new (NULL);
+    for (const GtLabKind *const *each = kinds; *each != NULL; each++)
+      g_string_append_printf (known, "%s%s", known->len > 0 ? ", " : "", (*each)->name);
+    gt_ini_fail (ini, error, "experiment", "kind", "no such kind '%s'; known: %s", name,
+                 known->str);
+  }
+  return kind;
 }
 
 static int
-lab (const LabOptions *options)
+list_experiments (const GtLabOptions *options)
+{
+  g_autoptr (GError) error = NULL;
+  g_autofree char *dir = experiments_dir (&error);
+  g_autoptr (GPtrArray) names = dir != NULL ? experiment_names (dir, &error) : NULL;
+  if (names == NULL)
+    return gt_lab_fail (error);
+  for (guint i = 0; i < names->len; i++) {
+    g_autofree char *path = experiment_path (names->pdata[i], &error);
+    const GtLabKind *kind = path != NULL ? kind_of (path, &error) : NULL;
+    if (kind == NULL || !kind->describe (path, options, &error))
+      return gt_lab_fail (error);
+  }
+  return GT_EXIT_OK;
+}
+
+static int
+lab (const GtLabOptions *options)
 {
   g_autoptr (GError) error = NULL;
   const char *name = options->experiment != NULL ? options->experiment[0] : NULL;
   if (name != NULL && options->experiment[1] != NULL)
     return gt_cli_fail (GT_EXIT_USAGE, COMMAND, "one experiment at a time, not also '%s'",
                         options->experiment[1]);
-  if (options->from_dir != NULL)
-    return show_results (options->from_dir, options, FALSE);
+  if (options->from_dir != NULL) {
+    gboolean tools;
+    if (!gt_tool_results_probe (options->from_dir, &tools, &error))
+      return gt_lab_fail (error);
+    return (tools ? &gt_lab_kind_run_tools : &limits)->show (options->from_dir, options);
+  }
   if (options->list && name == NULL)
     return list_experiments (options);
-  g_autoptr (GtExperiment) experiment
-      = load_experiment (name != NULL ? name : "leak", options->quick, &error);
-  if (experiment == NULL
-      || !gt_experiment_filter (experiment, (const char *const *) options->only, &error))
-    return fail (error);
-  return options->list ? list_subjects (experiment) : run_experiment (experiment, options);
+  g_autofree char *path = experiment_path (name != NULL ? name : "leak", &error);
+  const GtLabKind *kind = path != NULL ? kind_of (path, &error) : NULL;
+  if (kind == NULL)
+    return gt_lab_fail (error);
+  return options->list ? kind->list (path, options) : kind->run (path, options);
 }
 
 int
 gt_cmd_lab (int argc, char **argv)
 {
-  LabOptions options = { 0 };
+  GtLabOptions options = { 0 };
   int code = parse_options (&options, argc, argv) ? lab (&options) : GT_EXIT_USAGE;
   clear_options (&options);
   return code;

@@ -1,6 +1,7 @@
 #include "lab/experiment.h"
 
 #include "lab/error.h"
+#include "lab/ini.h"
 
 #include <string.h>
 
@@ -25,11 +26,8 @@ static const struct {
 #undef X
 };
 
-/* What a file is parsed with: the key file and what errors need to name their place. */
 typedef struct {
-  GKeyFile *keys;
-  const char *path;
-  const char *text;
+  const GtIni *ini;
   gboolean quick;
 } Parser;
 
@@ -65,74 +63,6 @@ gt_subject_distance (const GtSubject *a, const GtSubject *b, GtFactor *which)
         *which = f;
     }
   return distance;
-}
-
-/* --- places of errors: GKeyFile parses, but does not say where ------------------------------ */
-
-static gboolean
-is_group_line (const char *line, const char *group)
-{
-  g_autofree char *header = g_strdup_printf ("[%s]", group);
-  return g_str_has_prefix (line, header);
-}
-
-static gboolean
-is_key_line (const char *line, const char *key)
-{
-  gsize n = strlen (key);
-  if (strncmp (line, key, n) != 0)
-    return FALSE;
-  const char *rest = line + n;
-  return rest[strspn (rest, " \t")] == '=';
-}
-
-/* Line of `key` in `group` (of the group itself when key is NULL), 0 when not found. */
-static guint
-find_line (const char *text, const char *group, const char *key)
-{
-  g_auto (GStrv) lines = g_strsplit (text, "\n", -1);
-  gboolean inside = FALSE;
-  for (guint i = 0; lines[i] != NULL; i++) {
-    const char *line = g_strchug (lines[i]);
-    if (*line == '[') {
-      inside = is_group_line (line, group);
-      if (inside && key == NULL)
-        return i + 1;
-    } else if (inside && key != NULL && is_key_line (line, key)) {
-      return i + 1;
-    }
-  }
-  return 0;
-}
-
-/* First line that is no comment, group or key = value; 0 when all are. */
-static guint
-find_malformed (const char *text)
-{
-  g_auto (GStrv) lines = g_strsplit (text, "\n", -1);
-  gboolean grouped = FALSE;
-  for (guint i = 0; lines[i] != NULL; i++) {
-    const char *line = g_strstrip (lines[i]);
-    if (*line == '\0' || *line == '#')
-      continue;
-    if (*line == '[' && g_str_has_suffix (line, "]") && strlen (line) > 2)
-      grouped = TRUE;
-    else if (*line == '[' || !grouped || *line == '=' || strchr (line, '=') == NULL)
-      return i + 1;
-  }
-  return 0;
-}
-
-static gboolean G_GNUC_PRINTF (5, 6) fail_at (const Parser *p, GError **error, const char *group,
-                                              const char *key, const char *format, ...)
-{
-  va_list args;
-  va_start (args, format);
-  g_autofree char *what = g_strdup_vprintf (format, args);
-  va_end (args);
-  g_set_error (error, GT_LAB_ERROR, GT_LAB_ERROR_INPUT, "%s:%u: %s", p->path,
-               find_line (p->text, group, key), what);
-  return FALSE;
 }
 
 /* --- values --------------------------------------------------------------------------------- */
@@ -174,8 +104,8 @@ key_allowed (GroupKind kind, const char *key)
 {
   switch (kind) {
   case GROUP_EXPERIMENT:
-    return strcmp (key, "title") == 0 || strcmp (key, "question") == 0 || is_setting (key)
-           || is_factor (key);
+    return strcmp (key, "kind") == 0 || strcmp (key, "title") == 0 || strcmp (key, "question") == 0
+           || is_setting (key) || is_factor (key);
   case GROUP_MATRIX:
   case GROUP_SUBJECT:
     return is_setting (key) || is_factor (key);
@@ -190,7 +120,7 @@ key_allowed (GroupKind kind, const char *key)
 static char *
 known_keys (GroupKind kind)
 {
-  GString *known = g_string_new (kind == GROUP_EXPERIMENT ? "title, question"
+  GString *known = g_string_new (kind == GROUP_EXPERIMENT ? "kind, title, question"
                                  : kind == GROUP_QUICK    ? "only"
                                                           : "");
   if (kind != GROUP_QUICK)
@@ -204,25 +134,25 @@ known_keys (GroupKind kind)
 static gboolean
 check_names (const Parser *p, GError **error)
 {
-  g_auto (GStrv) groups = g_key_file_get_groups (p->keys, NULL);
+  g_auto (GStrv) groups = g_key_file_get_groups (p->ini->keys, NULL);
   for (char **group = groups; *group != NULL; group++) {
     GroupKind kind = group_kind (*group);
     if (kind == GROUP_UNKNOWN)
-      return fail_at (p, error, *group, NULL,
-                      "no such group [%s]; known: [experiment], [matrix NAME], [subject NAME], "
-                      "[quick]",
-                      *group);
-    g_auto (GStrv) keys = g_key_file_get_keys (p->keys, *group, NULL, NULL);
+      return gt_ini_fail (p->ini, error, *group, NULL,
+                          "no such group [%s]; known: [experiment], [matrix NAME], [subject NAME], "
+                          "[quick]",
+                          *group);
+    g_auto (GStrv) keys = g_key_file_get_keys (p->ini->keys, *group, NULL, NULL);
     for (char **key = keys; *key != NULL; key++)
       if (!key_allowed (kind, *key)) {
         g_autofree char *known = known_keys (kind);
-        return fail_at (p, error, *group, *key, "no such key '%s' in [%s]; known: %s", *key, *group,
-                        known);
+        return gt_ini_fail (p->ini, error, *group, *key, "no such key '%s' in [%s]; known: %s",
+                            *key, *group, known);
       }
   }
-  if (!g_key_file_has_group (p->keys, "experiment")) {
+  if (!g_key_file_has_group (p->ini->keys, "experiment")) {
     g_set_error (error, GT_LAB_ERROR, GT_LAB_ERROR_INPUT, "%s: it has no [experiment] group",
-                 p->path);
+                 p->ini->path);
     return FALSE;
   }
   return TRUE;
@@ -231,20 +161,9 @@ check_names (const Parser *p, GError **error)
 static gboolean
 read_setting (const Parser *p, const char *group, GtSetting s, double *value, GError **error)
 {
-  const char *key = setting_rows[s].key;
-  g_autofree char *text = g_key_file_get_string (p->keys, group, key, NULL);
-  if (text == NULL)
-    return TRUE;
-  char *end;
-  double number = g_ascii_strtod (text, &end);
   gboolean whole = s == GT_SETTING_ITERATIONS || s == GT_SETTING_SAMPLE_MS;
-  if (end == text || *end != '\0' || !(number >= setting_rows[s].least)
-      || !(number <= setting_rows[s].most) || (whole && number != (double) (gint64) number))
-    return fail_at (p, error, group, key, "%s must be a %s from %g to %g, not '%s'", key,
-                    whole ? "whole number" : "number", setting_rows[s].least, setting_rows[s].most,
-                    text);
-  *value = number;
-  return TRUE;
+  return gt_ini_number (p->ini, group, setting_rows[s].key, setting_rows[s].least,
+                        setting_rows[s].most, whole, value, error);
 }
 
 /* Overlays the settings that `group` gives. */
@@ -281,8 +200,8 @@ static GPtrArray *
 read_factor (const Parser *p, const char *group, GtFactor factor, gboolean many, GError **error)
 {
   const char *key = factor_rows[factor].key;
-  g_autofree char *text = g_key_file_get_string (p->keys, group, key, NULL);
-  g_autofree char *general = g_key_file_get_string (p->keys, "experiment", key, NULL);
+  g_autofree char *text = g_key_file_get_string (p->ini->keys, group, key, NULL);
+  g_autofree char *general = g_key_file_get_string (p->ini->keys, "experiment", key, NULL);
   g_autoptr (GPtrArray) values = g_ptr_array_new ();
   const char *given = text != NULL ? text : general;
   if (given == NULL) {
@@ -296,15 +215,15 @@ read_factor (const Parser *p, const char *group, GtFactor factor, gboolean many,
     if (*value == '\0')
       continue;
     if (!factor_allows (factor, value)) {
-      fail_at (p, error, text != NULL ? group : "experiment", key, "%s cannot be '%s'; known: %s",
-               key, value, factor_rows[factor].values);
+      gt_ini_fail (p->ini, error, text != NULL ? group : "experiment", key,
+                   "%s cannot be '%s'; known: %s", key, value, factor_rows[factor].values);
       return NULL;
     }
     g_ptr_array_add (values, (gpointer) g_intern_string (value));
   }
   if (values->len == 0 || (!many && values->len > 1)) {
-    fail_at (p, error, text != NULL ? group : "experiment", key,
-             values->len == 0 ? "%s has no value" : "%s takes one value here", key);
+    gt_ini_fail (p->ini, error, text != NULL ? group : "experiment", key,
+                 values->len == 0 ? "%s has no value" : "%s takes one value here", key);
     return NULL;
   }
   return g_steal_pointer (&values);
@@ -345,7 +264,8 @@ add_subject (const Parser *p, GtExperiment *e, const char *group, const char *gi
   g_ptr_array_add (e->subjects, subject);
   for (guint i = 0; i + 1 < e->subjects->len; i++)
     if (strcmp (((GtSubject *) e->subjects->pdata[i])->name, subject->name) == 0)
-      return fail_at (p, error, group, NULL, "the subject '%s' is there twice", subject->name);
+      return gt_ini_fail (p->ini, error, group, NULL, "the subject '%s' is there twice",
+                          subject->name);
   return read_settings (p, "experiment", subject->settings, error)
          && read_settings (p, group, subject->settings, error)
          && (!p->quick || read_settings (p, "quick", subject->settings, error));
@@ -390,7 +310,7 @@ expand_group (const Parser *p, GtExperiment *e, const char *group, GroupKind kin
 static gboolean
 expand (const Parser *p, GtExperiment *e, GError **error)
 {
-  g_auto (GStrv) groups = g_key_file_get_groups (p->keys, NULL);
+  g_auto (GStrv) groups = g_key_file_get_groups (p->ini->keys, NULL);
   for (char **group = groups; *group != NULL; group++) {
     GroupKind kind = group_kind (*group);
     if ((kind == GROUP_MATRIX || kind == GROUP_SUBJECT)
@@ -399,52 +319,41 @@ expand (const Parser *p, GtExperiment *e, GError **error)
   }
   if (e->subjects->len == 0) {
     g_set_error (error, GT_LAB_ERROR, GT_LAB_ERROR_INPUT,
-                 "%s: it has no [matrix NAME] and no [subject NAME]", p->path);
+                 "%s: it has no [matrix NAME] and no [subject NAME]", p->ini->path);
     return FALSE;
   }
-  g_auto (GStrv) only = g_key_file_get_string_list (p->keys, "quick", "only", NULL, NULL);
+  g_auto (GStrv) only = g_key_file_get_string_list (p->ini->keys, "quick", "only", NULL, NULL);
   return !p->quick || gt_experiment_filter (e, (const char *const *) only, error);
+}
+
+static GtExperiment *
+from_ini (const char *name, const GtIni *ini, gboolean quick, GError **error)
+{
+  const Parser parser = { ini, quick };
+  g_autoptr (GtExperiment) e = g_new0 (GtExperiment, 1);
+  e->name = g_strdup (name);
+  e->subjects = g_ptr_array_new_with_free_func ((GDestroyNotify) gt_subject_free);
+  if (!check_names (&parser, error) || !expand (&parser, e, error))
+    return NULL;
+  e->title = g_key_file_get_string (ini->keys, "experiment", "title", NULL);
+  e->question = g_key_file_get_string (ini->keys, "experiment", "question", NULL);
+  return g_steal_pointer (&e);
 }
 
 GtExperiment *
 gt_experiment_parse (const char *name, const char *path, const char *text, gsize length,
                      gboolean quick, GError **error)
 {
-  g_autoptr (GKeyFile) keys = g_key_file_new ();
-  g_autofree char *copy = g_strndup (text, length);
-  const Parser parser = { keys, path, copy, quick };
-  g_autoptr (GError) cause = NULL;
-  guint malformed = strlen (copy) == length ? find_malformed (copy) : 1;
-  if (malformed != 0 || !g_key_file_load_from_data (keys, copy, length, G_KEY_FILE_NONE, &cause)) {
-    g_set_error (error, GT_LAB_ERROR, GT_LAB_ERROR_INPUT, "%s:%u: %s", path, MAX (malformed, 1),
-                 cause != NULL ? cause->message
-                               : "neither a comment (#), a [group] nor key = value");
-    return NULL;
-  }
-  g_autoptr (GtExperiment) e = g_new0 (GtExperiment, 1);
-  e->name = g_strdup (name);
-  e->subjects = g_ptr_array_new_with_free_func ((GDestroyNotify) gt_subject_free);
-  if (!check_names (&parser, error) || !expand (&parser, e, error))
-    return NULL;
-  e->title = g_key_file_get_string (keys, "experiment", "title", NULL);
-  e->question = g_key_file_get_string (keys, "experiment", "question", NULL);
-  return g_steal_pointer (&e);
+  g_autoptr (GtIni) ini = gt_ini_parse (path, text, length, error);
+  return ini != NULL ? from_ini (name, ini, quick, error) : NULL;
 }
 
 GtExperiment *
 gt_experiment_load (const char *path, gboolean quick, GError **error)
 {
-  g_autofree char *text = NULL;
-  gsize length;
-  g_autoptr (GError) cause = NULL;
-  if (!g_file_get_contents (path, &text, &length, &cause)) {
-    g_set_error (error, GT_LAB_ERROR, GT_LAB_ERROR_INPUT, "%s", cause->message);
-    return NULL;
-  }
-  g_autofree char *base = g_path_get_basename (path);
-  if (g_str_has_suffix (base, ".ini"))
-    base[strlen (base) - 4] = '\0';
-  return gt_experiment_parse (base, path, text, length, quick, error);
+  g_autoptr (GtIni) ini = gt_ini_load (path, error);
+  g_autofree char *name = gt_ini_name (path);
+  return ini != NULL ? from_ini (name, ini, quick, error) : NULL;
 }
 
 gboolean

@@ -7,6 +7,7 @@
 #include "lab/progress.h"
 #include "lab/rabbit.h"
 #include "lab/runtime.h"
+#include "lab/stop.h"
 #include "lab/watch.h"
 #include "lab/worker.h"
 #include "os/paths.h"
@@ -15,9 +16,7 @@
 #include <fcntl.h>
 #include <glib-unix.h>
 #include <glib/gstdio.h>
-#include <signal.h>
 #include <string.h>
-#include <sys/signalfd.h>
 #include <unistd.h>
 
 #define BROKER_LIMIT_NS    (90 * GT_NSEC_PER_SEC)
@@ -47,8 +46,7 @@ typedef struct {
   char *reply_queue;
   char *mark;
   GHashTable *rows; /* "query/threads/driver/seconds" -> gint64 */
-  int signal_fd;
-  sigset_t old_mask;
+  GtStop stop;
 } Session;
 
 static GtInstant
@@ -105,7 +103,7 @@ rows_for (Session *s, const GtSubject *subject, const char *const *env, GError *
   gt_progress_say (s->progress, "calibrating the query to %g s (%s)",
                    subject->settings[GT_SETTING_QUERY_SECONDS], subject->factors[GT_FACTOR_DRIVER]);
   gint64 rows = gt_calibrate_rows (s->runtimes, subject, s->subject_dir, s->run_dir, env,
-                                   s->signal_fd, in_ns (CALIBRATE_LIMIT_NS), error);
+                                   s->stop.fd, in_ns (CALIBRATE_LIMIT_NS), error);
   if (rows > 0) {
     known = g_new (gint64, 1);
     *known = rows;
@@ -282,18 +280,6 @@ run_or_skip (Session *s, guint index, GError **error)
 
 /* --- set-up and tear-down ------------------------------------------------------------------- */
 
-static void
-block_signals (Session *s)
-{
-  sigset_t set;
-  sigemptyset (&set);
-  sigaddset (&set, SIGINT);
-  sigaddset (&set, SIGTERM);
-  sigaddset (&set, SIGHUP);
-  sigprocmask (SIG_BLOCK, &set, &s->old_mask);
-  s->signal_fd = signalfd (-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-}
-
 /* The folder for everything that must not outlive the run, and who removes it even when we are
  * killed. Its name is short: a socket's path has little room. */
 static gboolean
@@ -329,7 +315,7 @@ open_broker (Session *s, GError **error)
     g_autofree char *folder = g_build_filename (s->run_dir, "rabbitmq", NULL);
     g_mkdir_with_parents (folder, 0700);
     g_auto (GStrv) env = g_environ_setenv (g_get_environ (), "GILOTINE_MARK", s->mark, TRUE);
-    s->rabbit = gt_rabbit_start (folder, (const char *const *) env, s->signal_fd,
+    s->rabbit = gt_rabbit_start (folder, (const char *const *) env, s->stop.fd,
                                  in_ns (BROKER_LIMIT_NS), error);
     if (s->rabbit == NULL)
       return FALSE;
@@ -340,7 +326,7 @@ open_broker (Session *s, GError **error)
   const GtBrokerOptions options = { .until = in_ns (BROKER_LIMIT_NS),
                                     .notice = on_broker_notice,
                                     .notice_data = s,
-                                    .cancel_fd = s->signal_fd };
+                                    .cancel_fd = s->stop.fd };
   s->broker = gt_broker_open (s->broker_url, &options, error);
   if (s->broker == NULL)
     return FALSE;
@@ -369,7 +355,7 @@ record_run (Session *s, GError **error)
 static gboolean
 set_up (Session *s, GError **error)
 {
-  block_signals (s);
+  gt_stop_begin (&s->stop);
   s->mark = g_uuid_string_random ();
   s->rows = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
   s->progress = gt_progress_new (s->options->show_progress, s->experiment->subjects);
@@ -393,7 +379,7 @@ set_up (Session *s, GError **error)
   s->observer = gt_observer_new (s->raw, error);
   if (s->observer == NULL)
     return FALSE;
-  s->watch = gt_watch_new (s->raw, s->observer, s->trace_path, s->signal_fd, error);
+  s->watch = gt_watch_new (s->raw, s->observer, s->trace_path, s->stop.fd, error);
   if (s->watch == NULL)
     return FALSE;
   gt_progress_attach (s->progress, s->watch);
@@ -429,28 +415,14 @@ tear_down (Session *s, gboolean ok, GError **error)
       = { s->run_dir, s->subject_dir, s->trace_path, s->broker_url, s->reply_queue, s->mark };
   for (gsize i = 0; i < G_N_ELEMENTS (texts); i++)
     g_free (texts[i]);
-  if (s->signal_fd >= 0)
-    close (s->signal_fd);
-  /* A signal that was answered by ending the run must not end the caller once it is unblocked. */
-  sigset_t pending;
-  while (sigpending (&pending) == 0
-         && (sigismember (&pending, SIGINT) || sigismember (&pending, SIGTERM)
-             || sigismember (&pending, SIGHUP))) {
-    sigset_t ours;
-    sigemptyset (&ours);
-    sigaddset (&ours, SIGINT);
-    sigaddset (&ours, SIGTERM);
-    sigaddset (&ours, SIGHUP);
-    sigwaitinfo (&ours, NULL);
-  }
-  sigprocmask (SIG_SETMASK, &s->old_mask, NULL);
+  gt_stop_end (&s->stop);
   return ok;
 }
 
 gboolean
 gt_session_run (const GtExperiment *experiment, const GtSessionOptions *options, GError **error)
 {
-  Session session = { .experiment = experiment, .options = options, .signal_fd = -1 };
+  Session session = { .experiment = experiment, .options = options, .stop = { .fd = -1 } };
   gboolean ok = set_up (&session, error);
   for (guint i = 0; ok && i < experiment->subjects->len; i++)
     ok = run_or_skip (&session, i, error);

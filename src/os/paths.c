@@ -35,6 +35,7 @@ gt_path_program (const char *name, GError **error)
   g_ptr_array_add (candidates, g_build_filename (here, name, NULL));
   g_ptr_array_add (candidates, g_build_filename (here, "..", "executor", name, NULL));
   g_ptr_array_add (candidates, g_build_filename (here, "..", "..", "src", "executor", name, NULL));
+  g_ptr_array_add (candidates, g_build_filename (here, "..", "..", "lab", name, NULL));
   g_ptr_array_add (candidates, g_build_filename (here, "..", "libexec", "gilotine", name, NULL));
   g_ptr_array_add (candidates, g_build_filename (GT_LIBEXECDIR, name, NULL));
   return first_existing (name, candidates, G_FILE_TEST_IS_EXECUTABLE, error);

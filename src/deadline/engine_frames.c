@@ -36,9 +36,10 @@ static void
 on_ready (GtLink *link, GtFrame *frame)
 {
   (void) frame;
-  if (link->greeted)
-    gt_slot_warm (link->slot, link->threads, link->fds);
-  else
+  if (link->greeted) {
+    link->ready = TRUE;
+    gt_link_try_warm (link);
+  } else
     refuse (link, "the executor is ready without having said hello");
 }
 

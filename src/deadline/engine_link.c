@@ -314,6 +314,17 @@ gt_link_on_socket (GtLink *link, guint32 events)
     read_up_to (link, READ_ROUND);
 }
 
+/* The executor's word may be faster than its keeper's. Without the pid nobody could look at what a
+ * job leaves behind. */
+void
+gt_link_try_warm (GtLink *link)
+{
+  if (!link->ready || gt_family_command_pid (link->family) == 0)
+    return;
+  link->ready = FALSE;
+  gt_slot_warm (link->slot, link->threads, link->fds);
+}
+
 static void
 on_start_failed (GtLink *link)
 {
@@ -335,6 +346,7 @@ gt_link_on_family (GtLink *link)
     on_start_failed (link);
     return;
   }
+  gt_link_try_warm (link);
   if (gt_family_ended (link->family, NULL) && !link->told_died) {
     link->told_died = TRUE;
     read_up_to (link, READ_LAST); /* what it said before it died counts */

@@ -21,6 +21,7 @@ typedef struct {
   gboolean greeted; /* hello was read */
   gboolean with_helper;
   gboolean kill_wanted; /* while it is with the helper */
+  gboolean ready;       /* said so, and the keeper has not yet told its pid */
   gboolean held;        /* nothing is read: neither socket nor family is in the epoll set */
   gboolean told_died, told_reaped;
   gint64 threads, fds;                /* of hello */
@@ -94,6 +95,7 @@ void gt_link_on_socket (GtLink *link, guint32 events);
 void gt_link_on_family (GtLink *link);
 void gt_link_send (GtLink *link, GtWireType type, guint64 job, const char *head, GBytes *body);
 void gt_link_kill (GtLink *link);
+void gt_link_try_warm (GtLink *link);
 void gt_link_hold (GtLink *link);
 void gt_link_resume (GtLink *link);
 void gt_link_part (GtLink *link); /* the slot needs it no more */

@@ -399,6 +399,21 @@ amqp_declare (GtBroker *broker, const char *queue, GtInstant until, GError **err
   return check_rpc (a, "bind the queue", queue, error);
 }
 
+static gboolean
+amqp_delete (GtBroker *broker, const char *queue, GtInstant until, GError **error)
+{
+  Amqp *a = (Amqp *) broker;
+  if (!check_name (queue, error) || !pump (a, error))
+    return FALSE;
+  cork (a, FALSE);
+  set_rpc_timeout (a, until, RPC_TIMEOUT_NS);
+  amqp_queue_delete (a->conn, CHANNEL, amqp_cstring_bytes (queue), FALSE, FALSE);
+  if (!check_rpc (a, "delete the queue", queue, error))
+    return FALSE;
+  amqp_exchange_delete (a->conn, CHANNEL, amqp_cstring_bytes (queue), FALSE);
+  return check_rpc (a, "delete the exchange", queue, error);
+}
+
 /* A full window empties by half before it takes more: the broker works best in long bursts. */
 static gboolean
 window_is_full (Amqp *a)
@@ -536,6 +551,7 @@ const GtBrokerClass gt_amqp_class = {
   .open = amqp_open,
   .close = amqp_close,
   .declare = amqp_declare,
+  .delete = amqp_delete,
   .publish = amqp_publish,
   .flush = amqp_flush,
   .open_replies = amqp_open_replies,

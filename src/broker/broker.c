@@ -80,6 +80,12 @@ gt_broker_declare (GtBroker *broker, const char *queue, GtInstant until, GError 
 }
 
 gboolean
+gt_broker_delete (GtBroker *broker, const char *queue, GtInstant until, GError **error)
+{
+  return broker->class->delete (broker, queue, until, error);
+}
+
+gboolean
 gt_broker_publish (GtBroker *broker, const char *queue, const GtMessage *message, GtInstant until,
                    GError **error)
 {

@@ -69,6 +69,9 @@ char *gt_broker_url_display (const char *url);
  * direct exchange, durable queue, both named `queue`, bound. */
 gboolean gt_broker_declare (GtBroker *broker, const char *queue, GtInstant until, GError **error);
 
+/* Removes the queue, what is in it, and the exchange of its name. No error when there is none. */
+gboolean gt_broker_delete (GtBroker *broker, const char *queue, GtInstant until, GError **error);
+
 /* Hands the message over without waiting for its confirm. Waits until `until` only when too many
  * are unconfirmed. An error may be about an earlier message; after one, the broker is good for
  * gt_broker_confirmed and gt_broker_close only. `message` is free to change on return. */

@@ -119,6 +119,28 @@ spool_declare (GtBroker *broker, const char *queue, GtInstant until, GError **er
   return check_name (queue, error);
 }
 
+/* MONOTONIC-MS_UUID.QUEUE.msg: the queue begins behind the first dot. */
+static gboolean
+spool_delete (GtBroker *broker, const char *queue, GtInstant until, GError **error)
+{
+  Spool *s = (Spool *) broker;
+  (void) until;
+  if (!check_name (queue, error))
+    return FALSE;
+  g_autofree char *ending = g_strconcat (queue, ".msg", NULL);
+  g_autofree char *table = g_strconcat (s->dir, "/control/", queue, ".exchange", NULL);
+  g_autoptr (GDir) folder = g_dir_open (s->folder, 0, error);
+  if (folder == NULL)
+    return FALSE;
+  for (const char *name; (name = g_dir_read_name (folder)) != NULL;) {
+    const char *dot = strchr (name, '.');
+    if (dot != NULL && strcmp (dot + 1, ending) == 0)
+      unlinkat (s->folder_fd, name, 0);
+  }
+  unlink (table);
+  return TRUE;
+}
+
 static gboolean
 write_all (int fd, const char *text, gsize len)
 {
@@ -379,6 +401,7 @@ const GtBrokerClass gt_spool_class = {
   .open = spool_open,
   .close = spool_close,
   .declare = spool_declare,
+  .delete = spool_delete,
   .publish = spool_publish,
   .flush = spool_flush,
   .open_replies = spool_open_replies,

@@ -8,6 +8,7 @@ typedef struct {
   GtBroker *(*open) (GUri *url, const GtBrokerOptions *options, GError **error);
   void (*close) (GtBroker *broker);
   gboolean (*declare) (GtBroker *broker, const char *queue, GtInstant until, GError **error);
+  gboolean (*delete) (GtBroker *broker, const char *queue, GtInstant until, GError **error);
   gboolean (*publish) (GtBroker *broker, const char *queue, const GtMessage *message,
                        GtInstant until, GError **error);
   gboolean (*flush) (GtBroker *broker, GtInstant until, GError **error);

@@ -29,7 +29,8 @@ typedef int (*GtCommandFunc) (int argc, char **argv);
   X ("query", query, HERE, "run DuckDB queries under limits that hold")                            \
   X ("send", send, APART, "send a Celery task, wait for its result")                               \
   X ("census", census, HERE,                                                                       \
-     "look at a family of processes from outside: zombies, CPU burnt, memory")
+     "look at a family of processes from outside: zombies, CPU burnt, memory")                     \
+  X ("doctor", doctor, APART, "what this machine offers, and which promises hold on it")
 
 #define X(name, suffix, where, help) int gt_cmd_##suffix (int argc, char **argv);
 GT_COMMANDS (X)

@@ -7,11 +7,13 @@
 #include "lab/session.h"
 #include "lab/table.h"
 #include "lab/tools_data.h"
+#include "os/error.h"
 #include "os/paths.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define COMMAND "lab"
@@ -154,14 +156,24 @@ experiment_path (const char *name, GError **error)
 
 /* --- what kinds share ----------------------------------------------------------------------- */
 
+/* Made here, so that two runs that start in the same second do not take the same. */
 char *
-gt_lab_out_dir (const char *experiment, const GtLabOptions *options)
+gt_lab_out_dir (const char *experiment, const GtLabOptions *options, GError **error)
 {
   if (options->out_dir != NULL)
     return g_strdup (options->out_dir);
   g_autoptr (GDateTime) now = g_date_time_new_now_local ();
   g_autofree char *stamp = g_date_time_format (now, "%Y%m%d-%H%M%S");
-  return g_strdup_printf ("lab-results/%s-%s", experiment, stamp);
+  if (g_mkdir_with_parents ("lab-results", 0777) < 0)
+    return gt_os_fail (error, errno, "lab-results (--out DIR names another place)"), NULL;
+  for (int n = 1;; n++) {
+    g_autofree char *again = n > 1 ? g_strdup_printf ("-%d", n) : g_strdup ("");
+    g_autofree char *dir = g_strdup_printf ("lab-results/%s-%s%s", experiment, stamp, again);
+    if (mkdir (dir, 0777) == 0)
+      return g_steal_pointer (&dir);
+    if (errno != EEXIST)
+      return gt_os_fail (error, errno, "%s (--out DIR names another place)", dir), NULL;
+  }
 }
 
 gboolean
@@ -176,8 +188,10 @@ write_results (const char *dir, const char *table, const json_t *json, GError **
   g_autofree char *table_path = g_build_filename (dir, "table.txt", NULL);
   g_autofree char *json_path = g_build_filename (dir, "result.json", NULL);
   char *text = json_dumps (json, JSON_INDENT (2));
-  if (text == NULL)
-    g_error ("the results cannot be written as JSON");
+  if (text == NULL) {
+    g_set_error (error, GT_LAB_ERROR, GT_LAB_ERROR_SYSTEM, "the results cannot be written as JSON");
+    return FALSE;
+  }
   gboolean ok = g_file_set_contents (table_path, table, -1, error)
                 && g_file_set_contents (json_path, text, -1, error);
   free (text);
@@ -203,6 +217,18 @@ gt_lab_print (const char *dir, const GtLabOptions *options, gboolean write, cons
   if (fflush (stdout) != 0)
     return gt_cli_fail (GT_EXIT_SYSTEM, COMMAND, "standard output: %s", g_strerror (errno));
   return GT_EXIT_OK;
+}
+
+int
+gt_lab_conclude (const char *dir, const GtLabOptions *options, const GError *error, GtLabShow show)
+{
+  if (error == NULL)
+    return show (dir, options, TRUE);
+  g_autofree char *raw = g_build_filename (dir, "raw.jsonl", NULL);
+  if (!g_error_matches (error, GT_LAB_ERROR, GT_LAB_ERROR_INPUT)
+      && g_file_test (raw, G_FILE_TEST_EXISTS))
+    (void) show (dir, options, TRUE);
+  return gt_lab_fail (error);
 }
 
 /* --- the kind that is not named: limits of Celery workers ------------------------------------ */
@@ -281,25 +307,45 @@ rows_from_environment (gint64 *rows, GError **error)
   return FALSE;
 }
 
+/* What every worker would refuse at its start. */
+static gboolean
+check_environment (GError **error)
+{
+  static const char *const levels[] = { "DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL", NULL };
+  const char *threads = g_getenv ("DUCKDB_THREADS"), *level = g_getenv ("LOG_LEVEL");
+  if (threads != NULL && !g_ascii_string_to_signed (threads, 10, 1, 1024, NULL, NULL)) {
+    g_set_error (error, GT_LAB_ERROR, GT_LAB_ERROR_INPUT,
+                 "DUCKDB_THREADS must be a whole number from 1 to 1024, not '%s'", threads);
+    return FALSE;
+  }
+  g_autofree char *upper = g_ascii_strup (level != NULL ? level : "INFO", -1);
+  if (!g_strv_contains (levels, upper)) {
+    g_set_error (error, GT_LAB_ERROR, GT_LAB_ERROR_INPUT,
+                 "LOG_LEVEL must be DEBUG, INFO, WARNING, ERROR or CRITICAL, not '%s'", level);
+    return FALSE;
+  }
+  return TRUE;
+}
+
 static int
 run_limits (const char *path, const GtLabOptions *options)
 {
   g_autoptr (GError) error = NULL;
-  g_autoptr (GtExperiment) experiment = load_limits (path, options, &error);
-  if (experiment == NULL)
+  gint64 rows;
+  if (!rows_from_environment (&rows, &error) || !check_environment (&error))
     return gt_lab_fail (error);
-  g_autofree char *out = gt_lab_out_dir (experiment->name, options);
+  g_autoptr (GtExperiment) experiment = load_limits (path, options, &error);
+  g_autofree char *out
+      = experiment != NULL ? gt_lab_out_dir (experiment->name, options, &error) : NULL;
+  if (out == NULL)
+    return gt_lab_fail (error);
   GtSessionOptions session = { .out_dir = out,
                                .broker = options->broker != NULL ? options->broker : "filesystem",
+                               .rows = rows,
                                .keep = options->keep,
                                .show_progress = !options->quiet };
-  if (!rows_from_environment (&session.rows, &error))
-    return gt_lab_fail (error);
   gboolean ok = gt_session_run (experiment, &session, &error);
-  if (!ok && !g_error_matches (error, GT_LAB_ERROR, GT_LAB_ERROR_INTERRUPTED))
-    return gt_lab_fail (error);
-  int shown = show_results (out, options, TRUE);
-  return ok ? shown : gt_lab_fail (error);
+  return gt_lab_conclude (out, options, ok ? NULL : error, show_results);
 }
 
 /* --- kinds ---------------------------------------------------------------------------------- */
@@ -362,6 +408,13 @@ lab (const GtLabOptions *options)
   if (name != NULL && options->experiment[1] != NULL)
     return gt_cli_fail (GT_EXIT_USAGE, COMMAND, "one experiment at a time, not also '%s'",
                         options->experiment[1]);
+  if (options->from_dir != NULL
+      && (name != NULL || options->quick || options->list || options->keep || options->only != NULL
+          || options->broker != NULL || options->out_dir != NULL))
+    return gt_cli_fail (
+        GT_EXIT_USAGE, COMMAND,
+        "--from DIR shows the run in DIR as it is; only --detail and --json go with "
+        "it");
   if (options->from_dir != NULL) {
     gboolean tools, interrupts;
     if (!gt_tool_results_probe (options->from_dir, &tools, &error)

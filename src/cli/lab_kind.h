@@ -29,8 +29,17 @@ typedef struct {
 /* Says the error; the exit code for it. */
 int gt_lab_fail (const GError *error);
 
-/* The --out folder, or one with a name of the experiment and the time. Free with g_free(). */
-char *gt_lab_out_dir (const char *experiment, const GtLabOptions *options);
+/* The --out folder, or a new one with a name of the experiment and the time. Free with g_free(). */
+char *gt_lab_out_dir (const char *experiment, const GtLabOptions *options, GError **error);
+
+/* Computes everything from the raw samples in `dir` and prints it; `write`: into files there too.
+ */
+typedef int (*GtLabShow) (const char *dir, const GtLabOptions *options, gboolean write);
+
+/* After a run that ended with `error` (NULL: well): whatever ended it, what was recorded until then
+ * is whole, and shown. Returns the exit code. */
+int gt_lab_conclude (const char *dir, const GtLabOptions *options, const GError *error,
+                     GtLabShow show);
 
 /* Prints `json` (taken over) or `shown`, as asked; writes the files table.txt (of `kept`) and
  * result.json first if `write`. Returns GT_EXIT_OK or what gt_lab_fail() does. */

@@ -72,14 +72,11 @@ run_tools (const char *path, const GtLabOptions *options)
 {
   g_autoptr (GError) error = NULL;
   g_autoptr (GtToolPlan) plan = load (path, options, &error);
-  if (plan == NULL)
+  g_autofree char *out = plan != NULL ? gt_lab_out_dir (plan->name, options, &error) : NULL;
+  if (out == NULL)
     return gt_lab_fail (error);
-  g_autofree char *out = gt_lab_out_dir (plan->name, options);
   gboolean ok = gt_tool_session_run (plan, out, !options->quiet, &error);
-  if (!ok && !g_error_matches (error, GT_LAB_ERROR, GT_LAB_ERROR_INTERRUPTED))
-    return gt_lab_fail (error);
-  int shown = show_results (out, options, TRUE);
-  return ok ? shown : gt_lab_fail (error);
+  return gt_lab_conclude (out, options, ok ? NULL : error, show_results);
 }
 
 const GtLabKind gt_lab_kind_run_tools = { "run-tools", describe, list, run_tools, show };

@@ -5,6 +5,7 @@
 #include "os/paths.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -40,6 +41,37 @@ print_help (FILE *out)
   fprintf (out, "\n'gilotine COMMAND --help' tells the options of one command.\n");
 }
 
+/* A descriptor that we open must never become standard input, output or error. */
+static void
+open_standard_descriptors (void)
+{
+  int fd;
+  do
+    fd = open ("/dev/null", O_RDWR);
+  while (fd >= 0 && fd <= STDERR_FILENO);
+  if (fd >= 0)
+    close (fd);
+}
+
+/* What was printed and cannot be written is a failure, whatever the command says. */
+static int
+finish (int code)
+{
+  if (fflush (stdout) == 0 && !ferror (stdout))
+    return code;
+  return code != GT_EXIT_OK ? code : GT_EXIT_SYSTEM;
+}
+
+/* `run` hands its caller's descriptors on as they are, closed ones too. */
+static int
+run_here (const Command *command, int argc, char **argv)
+{
+  if (strcmp (command->name, "run") == 0)
+    return command->func (argc, argv);
+  open_standard_descriptors ();
+  return finish (command->func (argc, argv));
+}
+
 /* Returns only when that fails. */
 static int
 run_apart (char **argv)
@@ -63,7 +95,7 @@ main (int argc, char **argv)
   const char *name = argv[1];
   if (strcmp (name, "--help") == 0 || strcmp (name, "-h") == 0 || strcmp (name, "help") == 0) {
     print_help (stdout);
-    return GT_EXIT_OK;
+    return finish (GT_EXIT_OK);
   }
   if (strcmp (name, "--version") == 0) {
     printf ("gilotine %s\n", GT_VERSION);
@@ -71,7 +103,7 @@ main (int argc, char **argv)
   }
   for (const Command *c = commands; c->name != NULL; c++)
     if (strcmp (name, c->name) == 0)
-      return c->func != NULL ? c->func (argc - 1, argv + 1) : run_apart (argv);
+      return c->func != NULL ? run_here (c, argc - 1, argv + 1) : run_apart (argv);
   fprintf (stderr, "gilotine: no command '%s'; 'gilotine --help' lists them\n", name);
   return GT_EXIT_USAGE;
 }

@@ -253,6 +253,9 @@ check_raw (GtSendOptions *o, const Raw *raw)
       || (code = check_integer ("count", raw->count, 1, 10000000, &o->count)) != GT_EXIT_OK
       || (code = check_integer ("attempts", raw->attempts, 1, 1000, &o->attempts)) != GT_EXIT_OK)
     return code;
+  g_auto (GStrv) given = split_queues ((const char *const *) raw->queues);
+  if (raw->queues != NULL && given[0] == NULL)
+    return bad ("--queue names no queue");
   choose_queues (o, (const char *const *) raw->queues);
   return check_together (o);
 }

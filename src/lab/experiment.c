@@ -26,6 +26,8 @@ static const struct {
 #undef X
 };
 
+#define NAME_BYTES "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-"
+
 typedef struct {
   const GtIni *ini;
   gboolean quick;
@@ -52,6 +54,19 @@ gt_setting_key (GtSetting setting)
   return setting_rows[setting].key;
 }
 
+static gboolean
+is_whole (GtSetting setting)
+{
+  return setting == GT_SETTING_ITERATIONS || setting == GT_SETTING_SAMPLE_MS;
+}
+
+gboolean
+gt_setting_allows (GtSetting setting, double value)
+{
+  return value >= setting_rows[setting].least && value <= setting_rows[setting].most
+         && (!is_whole (setting) || value == (double) (gint64) value);
+}
+
 guint
 gt_subject_distance (const GtSubject *a, const GtSubject *b, GtFactor *which)
 {
@@ -63,6 +78,19 @@ gt_subject_distance (const GtSubject *a, const GtSubject *b, GtFactor *which)
         *which = f;
     }
   return distance;
+}
+
+/* What holds under another limit, tolerance or grace proves nothing. */
+gboolean
+gt_subject_same_limits (const GtSubject *a, const GtSubject *b)
+{
+  static const GtSetting settings[]
+      = { GT_SETTING_TIMEOUT, GT_SETTING_TOLERANCE, GT_SETTING_GRACE, GT_SETTING_QUERY_SECONDS };
+  for (gsize i = 0; i < G_N_ELEMENTS (settings); i++)
+    if (a->settings[settings[i]] < b->settings[settings[i]]
+        || a->settings[settings[i]] > b->settings[settings[i]])
+      return FALSE;
+  return TRUE;
 }
 
 /* --- values --------------------------------------------------------------------------------- */
@@ -161,9 +189,8 @@ check_names (const Parser *p, GError **error)
 static gboolean
 read_setting (const Parser *p, const char *group, GtSetting s, double *value, GError **error)
 {
-  gboolean whole = s == GT_SETTING_ITERATIONS || s == GT_SETTING_SAMPLE_MS;
   return gt_ini_number (p->ini, group, setting_rows[s].key, setting_rows[s].least,
-                        setting_rows[s].most, whole, value, error);
+                        setting_rows[s].most, is_whole (s), value, error);
 }
 
 /* Overlays the settings that `group` gives. */
@@ -262,6 +289,10 @@ add_subject (const Parser *p, GtExperiment *e, const char *group, const char *gi
   for (GtSetting s = 0; s < GT_N_SETTINGS; s++)
     subject->settings[s] = setting_rows[s].default_value;
   g_ptr_array_add (e->subjects, subject);
+  /* It becomes a worker's name, a file's and a queue's. */
+  if (subject->name[strspn (subject->name, NAME_BYTES)] != '\0')
+    return gt_ini_fail (p->ini, error, group, NULL,
+                        "a subject's name is made of A-Z a-z 0-9 . _ - only");
   for (guint i = 0; i + 1 < e->subjects->len; i++)
     if (strcmp (((GtSubject *) e->subjects->pdata[i])->name, subject->name) == 0)
       return gt_ini_fail (p->ini, error, group, NULL, "the subject '%s' is there twice",

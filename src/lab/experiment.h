@@ -35,7 +35,7 @@ typedef enum {
   X (TIMEOUT, "timeout", 0.5, 0.01, 3600)                                                          \
   X (QUERY_SECONDS, "query-seconds", 4, 0.05, 3600)                                                \
   X (TOLERANCE, "tolerance", 0.5, 0.001, 3600)                                                     \
-  X (GRACE, "grace", 0.1, 0, 3600)                                                                 \
+  X (GRACE, "grace", 0.1, 0, 60)                                                                   \
   X (LINGER, "linger", 8, 0, 3600)                                                                 \
   X (STARTUP, "startup", 60, 1, 3600)                                                              \
   X (SAMPLE_MS, "sample-ms", 20, 1, 50)
@@ -64,8 +64,14 @@ typedef struct {
 const char *gt_factor_key (GtFactor factor);
 const char *gt_setting_key (GtSetting setting);
 
+/* Whether a setting may have this value. */
+gboolean gt_setting_allows (GtSetting setting, double value);
+
 /* Number of factors in which two subjects differ; the last one found in *which (may be NULL). */
 guint gt_subject_distance (const GtSubject *a, const GtSubject *b, GtFactor *which);
+
+/* Whether timeout, tolerance, grace and query-seconds are the same. */
+gboolean gt_subject_same_limits (const GtSubject *a, const GtSubject *b);
 
 /* Reads `path`; an error names the file and the line. */
 GtExperiment *gt_experiment_load (const char *path, gboolean quick, GError **error);

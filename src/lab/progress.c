@@ -2,6 +2,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #define REFRESH_NS (200 * GT_NSEC_PER_MSEC)
@@ -13,7 +14,7 @@ struct GtProgress {
   GtWatch *watch;
   const GtSubject *subject;
   guint index;
-  GtInstant run_started, shown_at;
+  GtInstant run_started, subject_started, shown_at;
 };
 
 GtProgress *
@@ -71,27 +72,43 @@ seconds_left (const GtProgress *progress)
       *(i < progress->index ? &done : &left) += expected_seconds (progress->subjects->pdata[i]);
   double elapsed = (double) gt_instant_until (progress->run_started, gt_instant_now ())
                    / (double) GT_NSEC_PER_SEC;
+  double spent = (double) gt_instant_until (progress->subject_started, gt_instant_now ())
+                 / (double) GT_NSEC_PER_SEC;
+  if (progress->subject != NULL && !progress->skipped[progress->index])
+    left -= MIN (spent, expected_seconds (progress->subject));
   return done < 5 ? left : left * CLAMP (elapsed / done, 0.3, 5);
+}
+
+/* A line that is longer than the terminal is wide could not be taken back. */
+static guint
+terminal_columns (void)
+{
+  struct winsize size;
+  return ioctl (STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
 }
 
 static void
 show (GtProgress *progress)
 {
   const GtWatchState *state = gt_watch_state (progress->watch);
+  const double iterations = progress->subject->settings[GT_SETTING_ITERATIONS];
   double left = seconds_left (progress);
-  fprintf (stderr, "\r\033[K[%2u/%u] %s  ", progress->index + 1, progress->subjects->len,
-           progress->subject->name);
+  g_autoptr (GString) line = g_string_new (NULL);
+  g_string_printf (line, "[%2u/%u] %s  ", progress->index + 1, progress->subjects->len,
+                   progress->subject->name);
   if (!state->task_started)
-    fputs ("starting", stderr);
+    g_string_append (line, "starting");
   else if (!state->task_ended)
-    fprintf (stderr, "iteration %u of %g", state->iterations_told + 1,
-             progress->subject->settings[GT_SETTING_ITERATIONS]);
+    g_string_append_printf (line, "iteration %g of %g",
+                            MIN (state->iterations_told + 1, iterations), iterations);
   else
-    fputs ("watching what is left", stderr);
+    g_string_append (line, "watching what is left");
   if (left >= 90)
-    fprintf (stderr, "  about %.0f min left", left / 60 + 0.5);
+    g_string_append_printf (line, "  about %.0f min left", left / 60 + 0.5);
   else
-    fprintf (stderr, "  about %.0f s left", left);
+    g_string_append_printf (line, "  about %.0f s left", left);
+  g_string_truncate (line, MIN (line->len, terminal_columns () - 1));
+  fprintf (stderr, "\r\033[K%s", line->str);
   fflush (stderr);
 }
 
@@ -119,9 +136,18 @@ gt_progress_begin (GtProgress *progress, const GtSubject *subject, guint index)
 {
   progress->subject = subject;
   progress->index = index;
+  progress->subject_started = gt_instant_now ();
   if (progress->enabled && !progress->terminal)
     fprintf (stderr, "[%2u/%u] %s  about %.0f s left\n", index + 1, progress->subjects->len,
              subject->name, seconds_left (progress));
+}
+
+static void
+say (const GtProgress *progress, const char *format, va_list args)
+{
+  g_autofree char *text = g_strdup_vprintf (format, args);
+  clear_line (progress);
+  fprintf (stderr, "%s\n", text);
 }
 
 void
@@ -129,8 +155,16 @@ gt_progress_say (const GtProgress *progress, const char *format, ...)
 {
   va_list args;
   va_start (args, format);
-  g_autofree char *text = g_strdup_vprintf (format, args);
+  if (progress->enabled)
+    say (progress, format, args);
   va_end (args);
-  clear_line (progress);
-  fprintf (stderr, "%s\n", text);
+}
+
+void
+gt_progress_warn (const GtProgress *progress, const char *format, ...)
+{
+  va_list args;
+  va_start (args, format);
+  say (progress, format, args);
+  va_end (args);
 }

@@ -19,5 +19,8 @@ void gt_progress_attach (GtProgress *progress, GtWatch *watch);
 
 void gt_progress_begin (GtProgress *progress, const GtSubject *subject, guint index);
 
-/* A line of its own, which stays. NULL progress is allowed. */
+/* A line of its own, which stays: what the user must know in any case. */
+void gt_progress_warn (const GtProgress *progress, const char *format, ...) G_GNUC_PRINTF (2, 3);
+
+/* Said when progress is wanted. */
 void gt_progress_say (const GtProgress *progress, const char *format, ...) G_GNUC_PRINTF (2, 3);

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #define RAW_NAME "raw.jsonl"
 
@@ -86,6 +87,17 @@ gt_raw_close (GtRaw *raw, GError **error)
   g_free (raw->path);
   g_free (raw);
   return ok;
+}
+
+void
+gt_raw_discard (GtRaw *raw)
+{
+  g_autofree char *dir = g_path_get_dirname (raw->path);
+  unlink (raw->path);
+  rmdir (dir);
+  fclose (raw->file);
+  g_free (raw->path);
+  g_free (raw);
 }
 
 static gboolean

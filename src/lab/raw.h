@@ -14,7 +14,7 @@
  *   result   t, status, value | error, message
  *   exit     t, how                   the worker ended by itself
  *   end      t, left                  the family was ended; processes found afterwards
- *   final    t, left, interrupted     the run was torn down
+ *   final    t, left, interrupted, error   the run was torn down
  * Not thread-safe. */
 #pragma once
 
@@ -32,6 +32,10 @@ gboolean gt_raw_write (GtRaw *raw, json_t *record, GError **error);
 
 /* Makes everything so far visible to readers. */
 gboolean gt_raw_flush (GtRaw *raw, GError **error);
+
+/* Removes the file again, and the folder when nothing else is in it: of a run that recorded
+ * nothing. Closes and frees. */
+void gt_raw_discard (GtRaw *raw);
 
 /* Flushes, closes and frees. NULL is allowed. */
 gboolean gt_raw_close (GtRaw *raw, GError **error);

@@ -114,7 +114,9 @@ process_of (GtSeries *series, gint64 pid, gint64 start_ticks)
 static gboolean
 on_run (GtRun *run, GtSeries *series, const json_t *record, GError **error)
 {
-  (void) series, (void) error;
+  (void) series;
+  if (run->experiment != NULL)
+    return bad_record (error, "run", "there is one already");
   run->version = text_of (record, "version");
   run->experiment = text_of (record, "experiment");
   run->title = text_of (record, "title");
@@ -122,6 +124,8 @@ on_run (GtRun *run, GtSeries *series, const json_t *record, GError **error)
   run->broker = text_of (record, "broker");
   run->started = text_of (record, "started");
   run->cpus = (guint) integer_of (record, "cpus");
+  if (run->experiment == NULL || run->broker == NULL || run->started == NULL)
+    return bad_record (error, "run", "it does not name experiment, broker and start");
   return TRUE;
 }
 
@@ -130,6 +134,8 @@ on_subject (GtRun *run, GtSeries *series, const json_t *record, GError **error)
 {
   (void) run;
   const json_t *factors = json_object_get (record, "factors");
+  if (series->python != NULL || series->rows != 0)
+    return bad_record (error, "subject", "it is there twice");
   const json_t *settings = json_object_get (record, "settings");
   for (GtFactor f = 0; f < GT_N_FACTORS; f++) {
     const char *value = json_string_value (json_object_get (factors, gt_factor_key (f)));
@@ -139,7 +145,7 @@ on_subject (GtRun *run, GtSeries *series, const json_t *record, GError **error)
   }
   for (GtSetting s = 0; s < GT_N_SETTINGS; s++) {
     const json_t *value = json_object_get (settings, gt_setting_key (s));
-    if (!json_is_number (value))
+    if (!json_is_number (value) || !gt_setting_allows (s, json_number_value (value)))
       return bad_record (error, "subject", gt_setting_key (s));
     series->subject->settings[s] = json_number_value (value);
   }
@@ -319,6 +325,9 @@ series_of (GtRun *run, const char *kind, const char *name)
     return last;
   if (name == NULL || strcmp (kind, "subject") != 0)
     return NULL;
+  for (guint i = 0; i < run->series->len; i++)
+    if (strcmp (((GtSeries *) run->series->pdata[i])->subject->name, name) == 0)
+      return NULL;
   g_ptr_array_add (run->series, series_new (name));
   return run->series->pdata[run->series->len - 1];
 }
@@ -335,7 +344,7 @@ gt_run_add (GtRun *run, const json_t *record, GError **error)
       continue;
     GtSeries *series = record_kinds[i].of_subject ? series_of (run, kind, name) : NULL;
     if (record_kinds[i].of_subject && series == NULL)
-      return bad_record (error, kind, "it belongs to no subject");
+      return bad_record (error, kind, "it belongs to no subject, or to one that is over");
     return record_kinds[i].func (run, series, record, error);
   }
   return bad_record (error, kind, "no such kind");
@@ -351,7 +360,14 @@ GtRun *
 gt_run_load (const char *dir, GError **error)
 {
   g_autoptr (GtRun) run = gt_run_new ();
-  return gt_raw_read (dir, add_to_run, run, error) ? g_steal_pointer (&run) : NULL;
+  if (!gt_raw_read (dir, add_to_run, run, error))
+    return NULL;
+  if (run->experiment == NULL) {
+    g_set_error (error, GT_LAB_ERROR, GT_LAB_ERROR_INPUT, "%s/raw.jsonl: it has no 'run' record",
+                 dir);
+    return NULL;
+  }
+  return g_steal_pointer (&run);
 }
 
 /* --- questions ------------------------------------------------------------------------------ */

@@ -45,7 +45,8 @@ typedef struct {
   char *broker_url;
   char *reply_queue;
   char *mark;
-  GHashTable *rows; /* "query/threads/driver/seconds" -> gint64 */
+  GPtrArray *queues; /* that this run has made at somebody's broker */
+  GHashTable *rows;  /* "query/threads/driver/seconds" -> gint64 */
   GtStop stop;
 } Session;
 
@@ -112,10 +113,17 @@ rows_for (Session *s, const GtSubject *subject, const char *const *env, GError *
   return rows;
 }
 
-static gboolean
-send_task (Session *s, const GtSubject *subject, gint64 rows, GError **error)
+/* A queue of this run alone: a task that an earlier one left at the broker is not ours. */
+static char *
+queue_name (const Session *s, const GtSubject *subject)
 {
-  g_autofree char *id = g_uuid_string_random ();
+  return g_strdup_printf ("lab-%.8s-%s", s->mark, subject->name);
+}
+
+static gboolean
+send_task (Session *s, const GtSubject *subject, const char *queue, const char *id, gint64 rows,
+           GError **error)
+{
   json_t *kwargs
       = json_pack ("{si sI sf}", "iterations", (int) subject->settings[GT_SETTING_ITERATIONS],
                    "rows", (json_int_t) rows, "timeout_sec", subject->settings[GT_SETTING_TIMEOUT]);
@@ -128,8 +136,9 @@ send_task (Session *s, const GtSubject *subject, gint64 rows, GError **error)
   g_autoptr (GtMessage) message = gt_message_new (&task, error);
   json_decref (kwargs);
   GtInstant until = in_ns (PUBLISH_LIMIT_NS);
-  return message != NULL && gt_broker_declare (s->broker, subject->name, until, error)
-         && gt_broker_publish (s->broker, subject->name, message, until, error)
+  g_ptr_array_add (s->queues, g_strdup (queue));
+  return message != NULL && gt_broker_declare (s->broker, queue, until, error)
+         && gt_broker_publish (s->broker, queue, message, until, error)
          && gt_broker_flush (s->broker, until, error)
          && gt_raw_write (s->raw,
                           json_pack ("{ss ss sI ss}", "k", "sent", "s", subject->name, "t",
@@ -173,12 +182,13 @@ observe (Session *s, const GtSubject *subject, GError **error)
 }
 
 static GtFamily *
-spawn_worker (Session *s, const GtSubject *subject, char **env, int *log_fd, GError **error)
+spawn_worker (Session *s, const GtSubject *subject, const GtWorkerContext *context, char **env,
+              int *log_fd, GError **error)
 {
   int log_pipe[2];
   if (!g_unix_open_pipe (log_pipe, FD_CLOEXEC, error))
     return NULL;
-  g_auto (GStrv) argv = gt_worker_argv (subject, s->runtimes);
+  g_auto (GStrv) argv = gt_worker_argv (subject, s->runtimes, context);
   const GtFdMap fds[] = { { log_pipe[1], STDOUT_FILENO }, { log_pipe[1], STDERR_FILENO } };
   GtFamilySpec spec = GT_FAMILY_SPEC_INIT;
   spec.argv = (const char *const *) argv;
@@ -187,6 +197,8 @@ spawn_worker (Session *s, const GtSubject *subject, char **env, int *log_fd, GEr
   spec.fds = fds;
   spec.n_fds = G_N_ELEMENTS (fds);
   spec.command_end = GT_COMMAND_END_HOLD;
+  /* A worker that is told to kill everything may kill its keeper: then its children come to us. */
+  spec.adopt = TRUE;
   GtFamily *family = gt_family_spawn (&spec, error);
   close (log_pipe[1]);
   *log_fd = log_pipe[0];
@@ -229,31 +241,37 @@ open_log_copy (const Session *s, const GtSubject *subject)
 {
   g_autofree char *dir = g_build_filename (s->options->out_dir, "logs", NULL);
   g_autofree char *file = g_strconcat (subject->name, ".log", NULL);
-  g_autofree char *path = g_build_filename (dir, g_strdelimit (file, "/", '_'), NULL);
+  g_autofree char *path = g_build_filename (dir, file, NULL);
   g_mkdir_with_parents (dir, 0777);
-  return fopen (path, "we");
+  FILE *copy = fopen (path, "we");
+  if (copy != NULL)
+    setvbuf (copy, NULL, _IOLBF, BUFSIZ);
+  return copy;
 }
 
 static gboolean
 run_subject (Session *s, const GtSubject *subject, guint index, GError **error)
 {
+  g_autofree char *queue = queue_name (s, subject);
+  g_autofree char *task_id = g_uuid_string_random ();
   const GtWorkerContext context = { .broker_url = s->broker_url,
                                     .trace_path = s->trace_path,
                                     .mark = s->mark,
-                                    .subject_dir = s->subject_dir };
+                                    .subject_dir = s->subject_dir,
+                                    .queue = queue };
   g_auto (GStrv) env = gt_worker_env (subject, s->runtimes, &context);
   env = g_environ_setenv (env, "TMPDIR", s->run_dir, TRUE);
   gint64 rows = rows_for (s, subject, (const char *const *) env, error);
   if (rows < 0 || !record_subject (s, subject, index, rows, error)
-      || !send_task (s, subject, rows, error))
+      || !send_task (s, subject, queue, task_id, rows, error))
     return FALSE;
   int log_fd = -1;
-  GtFamily *family = spawn_worker (s, subject, env, &log_fd, error);
+  GtFamily *family = spawn_worker (s, subject, &context, env, &log_fd, error);
   if (family == NULL)
     return FALSE;
   FILE *log_copy = open_log_copy (s, subject);
-  gboolean ok = gt_watch_begin (s->watch, subject->name, family, s->broker, log_fd, log_copy,
-                                (guint) subject->settings[GT_SETTING_SAMPLE_MS], error)
+  gboolean ok = gt_watch_begin (s->watch, subject->name, task_id, family, s->broker, log_fd,
+                                log_copy, (guint) subject->settings[GT_SETTING_SAMPLE_MS], error)
                 && observe (s, subject, error);
   ok = end_worker (s, subject, family, ok, error);
   gt_family_free (family);
@@ -285,13 +303,16 @@ run_or_skip (Session *s, guint index, GError **error)
 static gboolean
 make_run_dir (Session *s, GError **error)
 {
-  s->run_dir = g_dir_make_tmp ("gilotine-lab.XXXXXX", error);
-  if (s->run_dir == NULL)
+  g_autofree char *made = g_dir_make_tmp ("gilotine-lab.XXXXXX", error);
+  if (made == NULL)
     return FALSE;
+  s->run_dir = g_canonicalize_filename (made, NULL);
   GtFamilySpec spec = GT_FAMILY_SPEC_INIT;
   spec.remove_dir = s->options->keep ? NULL : s->run_dir;
   s->janitor = gt_family_spawn (&spec, error);
   s->trace_path = g_build_filename (s->run_dir, "trace", NULL);
+  if (s->janitor == NULL)
+    rmdir (s->run_dir);
   return s->janitor != NULL;
 }
 
@@ -299,7 +320,7 @@ static void
 on_broker_notice (const char *line, gpointer data)
 {
   const Session *s = data;
-  gt_progress_say (s->progress, "%s", line);
+  gt_progress_warn (s->progress, "%s", line);
 }
 
 static gboolean
@@ -307,8 +328,9 @@ open_broker (Session *s, GError **error)
 {
   const char *asked = s->options->broker;
   if (strcmp (asked, "filesystem") == 0) {
-    s->broker_url = g_strconcat ("filesystem://", s->run_dir, "/broker", NULL);
     g_autofree char *folder = g_build_filename (s->run_dir, "broker", NULL);
+    g_autofree char *escaped = g_uri_escape_string (folder, "/", FALSE);
+    s->broker_url = g_strconcat ("filesystem://", escaped, NULL);
     g_mkdir_with_parents (folder, 0700);
   } else if (strcmp (asked, "rabbitmq") == 0) {
     gt_progress_say (s->progress, "starting a private RabbitMQ");
@@ -357,6 +379,7 @@ set_up (Session *s, GError **error)
 {
   gt_stop_begin (&s->stop);
   s->mark = g_uuid_string_random ();
+  s->queues = g_ptr_array_new_with_free_func (g_free);
   s->rows = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
   s->progress = gt_progress_new (s->options->show_progress, s->experiment->subjects);
   g_autofree char *data_dir = gt_path_data ("lab", error);
@@ -386,29 +409,60 @@ set_up (Session *s, GError **error)
   return TRUE;
 }
 
+/* At a broker that is not our own nothing of ours stays. What cannot be removed any more (the
+ * broker is gone) is not worth failing for. */
+static void
+remove_queues (const Session *s)
+{
+  gboolean own = s->rabbit != NULL || strstr (s->options->broker, "://") == NULL;
+  for (guint i = 0; s->broker != NULL && !own && i < s->queues->len; i++)
+    if (!gt_broker_delete (s->broker, s->queues->pdata[i], in_ns (END_LIMIT_NS), NULL))
+      return;
+}
+
+/* The last record: what was left anywhere, found by the run's mark, and why the run ended. */
+static gboolean
+record_end (Session *s, gboolean ok, GError **error)
+{
+  g_autoptr (GError) census_error = NULL;
+  int left = gt_observer_count_marked (s->mark, &census_error);
+  gboolean interrupted
+      = !ok && error != NULL && g_error_matches (*error, GT_LAB_ERROR, GT_LAB_ERROR_INTERRUPTED);
+  json_t *record
+      = json_pack ("{ss sI si sb ss?}", "k", "final", "t", now_ns (), "left", left, "interrupted",
+                   interrupted, "error", !ok && error != NULL ? (*error)->message : NULL);
+  ok = gt_raw_write (s->raw, record, ok ? error : NULL) && ok;
+  if (ok && left != 0) {
+    g_set_error (error, GT_LAB_ERROR, GT_LAB_ERROR_LEFTOVER, "%s",
+                 left < 0 ? census_error->message : "processes of the run remained");
+    return FALSE;
+  }
+  if (left > 0)
+    gt_progress_warn (s->progress, "%d processes of the run remained", left);
+  return ok;
+}
+
 /* Ends everything, then proves it: no process anywhere carries the run's mark. */
 static gboolean
 tear_down (Session *s, gboolean ok, GError **error)
 {
-  gt_progress_free (s->progress);
   g_clear_pointer (&s->watch, gt_watch_free);
   g_clear_pointer (&s->observer, gt_observer_free);
+  if (s->queues != NULL)
+    remove_queues (s);
   g_clear_pointer (&s->broker, gt_broker_close);
   g_clear_pointer (&s->rabbit, gt_rabbit_stop);
   g_clear_pointer (&s->janitor, gt_family_free);
-  int left = s->raw != NULL ? gt_observer_count_marked (s->mark, ok ? error : NULL) : 0;
-  if (s->raw != NULL)
-    ok = gt_raw_write (s->raw,
-                       json_pack ("{ss sI si sb}", "k", "final", "t", now_ns (), "left", left,
-                                  "interrupted", !ok),
-                       ok ? error : NULL)
-         && ok;
-  ok = gt_raw_close (s->raw, ok ? error : NULL) && ok;
-  if (ok && left != 0) {
-    g_set_error (error, GT_LAB_ERROR, GT_LAB_ERROR_LEFTOVER, "%d processes of the run remained",
-                 left);
-    ok = FALSE;
+  if (s->raw != NULL && !ok && s->queues->len == 0) {
+    gt_raw_discard (s->raw);
+  } else if (s->raw != NULL) {
+    ok = record_end (s, ok, error);
+    ok = gt_raw_close (s->raw, ok ? error : NULL) && ok;
   }
+  if (s->options->keep && s->run_dir != NULL)
+    gt_progress_warn (s->progress, "kept: %s", s->run_dir);
+  gt_progress_free (s->progress);
+  g_clear_pointer (&s->queues, g_ptr_array_unref);
   g_clear_pointer (&s->runtimes, gt_runtimes_free);
   g_clear_pointer (&s->rows, g_hash_table_unref);
   char *const texts[]
@@ -419,6 +473,23 @@ tear_down (Session *s, gboolean ok, GError **error)
   return ok;
 }
 
+/* The broker ends its waits with an error of its own when a signal came; a URL that cannot be is
+ * the user's mistake. */
+static void
+translate_error (GError **error)
+{
+  static const struct {
+    GtBrokerError from;
+    GtLabError to;
+  } rows[] = { { GT_BROKER_ERROR_CANCELLED, GT_LAB_ERROR_INTERRUPTED },
+               { GT_BROKER_ERROR_URL, GT_LAB_ERROR_INPUT } };
+  for (gsize i = 0; error != NULL && *error != NULL && i < G_N_ELEMENTS (rows); i++)
+    if (g_error_matches (*error, GT_BROKER_ERROR, (gint) rows[i].from)) {
+      (*error)->domain = GT_LAB_ERROR;
+      (*error)->code = (gint) rows[i].to;
+    }
+}
+
 gboolean
 gt_session_run (const GtExperiment *experiment, const GtSessionOptions *options, GError **error)
 {
@@ -426,5 +497,7 @@ gt_session_run (const GtExperiment *experiment, const GtSessionOptions *options,
   gboolean ok = set_up (&session, error);
   for (guint i = 0; ok && i < experiment->subjects->len; i++)
     ok = run_or_skip (&session, i, error);
+  if (!ok)
+    translate_error (error);
   return tear_down (&session, ok, error);
 }

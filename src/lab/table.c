@@ -167,9 +167,10 @@ static const struct {
 enum { N_COLUMNS = G_N_ELEMENTS (columns), VERDICT_COLUMN = 2 };
 
 static const char *const verdict_colours[GT_N_VERDICTS] = {
-  [GT_VERDICT_HELD] = "\033[32m",   [GT_VERDICT_LATE] = "\033[33m",
-  [GT_VERDICT_LEAKED] = "\033[31m", [GT_VERDICT_REFUSED] = "\033[35m",
-  [GT_VERDICT_BROKEN] = "\033[31m", [GT_VERDICT_SKIPPED] = "\033[2m",
+  [GT_VERDICT_HELD] = "\033[32m",      [GT_VERDICT_LATE] = "\033[33m",
+  [GT_VERDICT_LEAKED] = "\033[31m",    [GT_VERDICT_REFUSED] = "\033[35m",
+  [GT_VERDICT_BROKEN] = "\033[31m",    [GT_VERDICT_SKIPPED] = "\033[2m",
+  [GT_VERDICT_UNFINISHED] = "\033[2m",
 };
 
 static void
@@ -326,7 +327,12 @@ gt_table_text (const GtRun *run, const GPtrArray *findings, gboolean detail, gbo
   GString *out = g_string_new (NULL);
   g_string_append_printf (out, "%s", run->title != NULL ? run->title : run->experiment);
   g_string_append_printf (out, "  (%s, %u CPUs, %s)\n\n", run->broker, run->cpus, run->started);
-  append_rows (out, findings, colour);
+  if (run->question != NULL)
+    g_string_append_printf (out, "%s\n\n", run->question);
+  if (findings->len == 0)
+    g_string_append (out, "No subject ran.\n");
+  else
+    append_rows (out, findings, colour);
   g_string_append (out, "\nasked, told, dead: seconds since the iteration started, one value an "
                         "iteration; > = still alive when the lab ended it.\n"
                         "burning: processes of the work still burning after the last iteration. "
@@ -340,6 +346,8 @@ gt_table_text (const GtRun *run, const GPtrArray *findings, gboolean detail, gbo
   if (detail)
     append_detail (out, findings);
   g_autoptr (GPtrArray) answers = gt_findings_answers (findings);
+  if (findings->len == 0)
+    return g_string_free (out, FALSE);
   g_string_append_c (out, '\n');
   for (guint i = 0; i < answers->len; i++)
     g_string_append_printf (out, "%s\n", (char *) answers->pdata[i]);

@@ -161,6 +161,21 @@ tally_work_processes (const Tallying *t, GtIteration *it, gint64 next_ns, gint64
   it->worked |= cpu >= WORK_LEAST_NS;
 }
 
+/* Whether the process that runs the task wanted a CPU in nearly every sample between two instants.
+ * A busy machine changes how much it got, not this. */
+static gboolean
+is_runnable (const Tallying *t, gint64 from_ns, gint64 to_ns)
+{
+  guint seen = 0, runnable = 0;
+  for (guint s = sample_from (t->series, from_ns);
+       s < t->series->sample_ns->len && sample_at (t->series, s) <= to_ns; s++) {
+    const GtPoint *point = gt_process_at (t->subject, s);
+    seen += point != NULL;
+    runnable += point != NULL && point->state == 'R';
+  }
+  return seen > 0 && runnable * 10 >= seen * 8;
+}
+
 /* Work inside the worker's own process. */
 static void
 tally_own_work (const Tallying *t, GtIteration *it, gint64 next_ns, gint64 *dead_ns)
@@ -171,6 +186,7 @@ tally_own_work (const Tallying *t, GtIteration *it, gint64 next_ns, gint64 *dead
   gint64 cpu = gt_process_cpu_at (t->series, t->subject, told)
                - gt_process_cpu_at (t->series, t->subject, it->start_ns);
   it->worked |= cpu >= WORK_LEAST_NS;
+  it->caller_burned = is_runnable (t, asked, told);
   if (*dead_ns != 0)
     return;
   *dead_ns = MAX (told, own_burning_until (t, told, next_ns));
@@ -179,7 +195,22 @@ tally_own_work (const Tallying *t, GtIteration *it, gint64 next_ns, gint64 *dead
                         - gt_process_cpu_at (t->series, t->subject, asked);
 }
 
-/* Time between two instants in which not even the observer ran. */
+/* CPU time that the family used from one sample to the next. */
+static gint64
+cpu_between (const GtSeries *series, guint sample)
+{
+  gint64 grown = 0;
+  for (guint i = 0; i < series->processes->len; i++) {
+    const GtPoint *before = gt_process_at (series->processes->pdata[i], sample - 1);
+    const GtPoint *now = gt_process_at (series->processes->pdata[i], sample);
+    if (now != NULL)
+      grown += now->cpu_ns - (before != NULL ? before->cpu_ns : 0);
+  }
+  return grown;
+}
+
+/* Time between two instants in which neither the observer nor the family ran. An observer alone
+ * that did not (it was stopped, or its disk was slow) excuses nobody. */
 static gint64
 stalled_ns (const GtSeries *series, gint64 from_ns, gint64 to_ns)
 {
@@ -187,7 +218,7 @@ stalled_ns (const GtSeries *series, gint64 from_ns, gint64 to_ns)
   for (guint s = MAX (sample_from (series, from_ns), 1);
        s < series->sample_ns->len && sample_at (series, s - 1) < to_ns; s++) {
     gint64 gap = MIN (sample_at (series, s), to_ns) - MAX (sample_at (series, s - 1), from_ns);
-    if (gap >= STALL_LEAST_NS)
+    if (gap >= STALL_LEAST_NS && cpu_between (series, s) * 10 < gap)
       stalled += gap;
   }
   return stalled;
@@ -304,9 +335,10 @@ tally_iteration (const Tallying *t, const json_t *start, const json_t *next_star
   it.dead_ns = MAX (dead_ns - it.start_ns, 0);
   it.stall_ns = stalled_ns (series, it.start_ns, it.start_ns + MAX (it.told_ns, it.dead_ns));
   tally_cleanup (&it, cleanup);
-  if (end != NULL)
+  if (end != NULL) {
     compare_counts (t, &it, end);
-  compare_log (t, &it);
+    compare_log (t, &it);
+  }
   if (t->tally->first_error == NULL && g_str_has_prefix (it.outcome, "error:"))
     t->tally->first_error = g_strdup (it.outcome);
   t->tally->cpu_after_ns += it.cpu_after_ns;

@@ -17,8 +17,9 @@ typedef struct {
   gint64 asked_ns, told_ns, dead_ns; /* since start_ns */
   gboolean cut_short;                /* it was still alive at dead_ns, when the lab ended it */
   gboolean worked;                   /* its work burned CPU at all */
+  gboolean caller_burned;   /* who runs the task was running or runnable from asked to told */
   guint alive_at_end;       /* processes of its work alive when it was over, clean-up included */
-  gint64 stall_ns;          /* the machine stood still meanwhile: not even the observer ran */
+  gint64 stall_ns;          /* the machine stood still: neither the observer nor the family ran */
   gint64 cpu_after_ns;      /* burnt after `asked`; a lower bound */
   gint64 children, zombies; /* the subject's own count; -1 = it did not count */
   gint64 seen_children, seen_zombies; /* the observer's at that moment; -1 = no sample there */

@@ -157,6 +157,26 @@ make_dir (Session *s, GError **error)
   return s->janitor != NULL && g_file_set_contents_full (s->no_program, "", 0, 0, 0600, error);
 }
 
+/* `gilotine` itself, when we are the gilotine-full that it became: that is what people start, and
+ * it starts faster. It lies beside us in a build tree, in bin when installed. */
+static char *
+find_gilotine (GError **error)
+{
+  g_autofree char *self = g_file_read_link ("/proc/self/exe", error);
+  if (self == NULL)
+    return NULL;
+  g_autofree char *here = g_path_get_dirname (self);
+  char *const candidates[] = { g_build_filename (here, "gilotine", NULL),
+                               g_build_filename (here, "..", "..", "bin", "gilotine", NULL) };
+  char *found = NULL;
+  for (guint i = 0; i < G_N_ELEMENTS (candidates); i++) {
+    if (found == NULL && g_file_test (candidates[i], G_FILE_TEST_IS_REGULAR))
+      found = g_canonicalize_filename (candidates[i], NULL);
+    g_free (candidates[i]);
+  }
+  return found != NULL ? found : g_steal_pointer (&self);
+}
+
 static gboolean
 find_programs (Session *s, GError **error)
 {
@@ -165,7 +185,7 @@ find_programs (Session *s, GError **error)
     return FALSE;
   s->program = g_canonicalize_filename (found, NULL);
   s->programs = g_path_get_dirname (s->program);
-  s->gilotine = g_file_read_link ("/proc/self/exe", error);
+  s->gilotine = find_gilotine (error);
   return s->gilotine != NULL;
 }
 

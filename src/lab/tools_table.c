@@ -191,7 +191,8 @@ add_trial (GString *out, const GtToolRun *run, const GtToolSeries *tool, const G
   if (trial->told_ns != 0 && trial->survivors > 0)
     g_string_append_printf (out, ", %d alive", (int) trial->survivors);
   if (over_ns != 0 && due_ns != 0)
-    g_string_append_printf (out, ", over %.2f ms after its time", ms (over_ns - due_ns));
+    g_string_append_printf (out, ", over %.2f ms %s its time", ms (ABS (over_ns - due_ns)),
+                            over_ns < due_ns ? "before" : "after");
   if (faults != 0 && trial->said != NULL)
     g_string_append_printf (out, ": %s", trial->said);
   g_string_append_c (out, '\n');

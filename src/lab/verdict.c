@@ -6,8 +6,9 @@
 typedef struct {
   const GtSubject *subject;
   const GtTally *tally;
-  guint iterations, in_time, told_in_time, timeouts, errors, oks, survived;
+  guint iterations, in_time, told_in_time, timeouts, errors, oks, survived, late_in_call;
   gboolean worked; /* in any iteration */
+  gboolean cut;    /* the run ended in the middle of it */
   gint64 stall_ns; /* of all iterations */
   double tolerance;
 } Evidence;
@@ -33,10 +34,12 @@ gt_verdict_text (GtVerdict verdict)
 }
 
 static Evidence
-evidence_of (const GtTally *tally)
+evidence_of (const GtRun *run, const GtTally *tally)
 {
   const GtSubject *subject = tally->series->subject;
+  const GtSeries *last = run->series->pdata[run->series->len - 1];
   Evidence e = { .subject = subject,
+                 .cut = tally->series == last && (run->interrupted || !run->complete),
                  .tally = tally,
                  .iterations = tally->iterations->len,
                  .tolerance = subject->settings[GT_SETTING_TOLERANCE] };
@@ -49,6 +52,7 @@ evidence_of (const GtTally *tally)
     e.oks += g_str_equal (it->outcome, "ok");
     e.survived += it->alive_at_end > 0;
     e.worked |= it->worked;
+    e.late_in_call += gt_iteration_told_late (it) > e.tolerance && it->caller_burned;
     e.told_in_time += gt_iteration_told_late (it) <= e.tolerance;
     e.stall_ns += it->stall_ns;
   }
@@ -60,27 +64,6 @@ result_is_success (const GtSeries *series)
 {
   const char *status = json_string_value (json_object_get (series->result, "status"));
   return status != NULL && g_str_equal (status, "SUCCESS");
-}
-
-/* The order is that of precedence: the first that applies. */
-static GtVerdict
-judge (const Evidence *e)
-{
-  const GtSeries *series = e->tally->series;
-  if (series->skip_why != NULL)
-    return GT_VERDICT_SKIPPED;
-  if (e->iterations < (guint) e->subject->settings[GT_SETTING_ITERATIONS]
-      || series->exit_how != NULL || !result_is_success (series))
-    return GT_VERDICT_BROKEN;
-  if (e->errors == e->iterations && !e->worked)
-    return GT_VERDICT_REFUSED;
-  if (e->survived > 0)
-    return GT_VERDICT_LEAKED;
-  if (e->in_time < e->iterations)
-    return GT_VERDICT_LATE;
-  if (e->timeouts < e->iterations)
-    return GT_VERDICT_BROKEN;
-  return GT_VERDICT_HELD;
 }
 
 /* --- blame ---------------------------------------------------------------------------------- */
@@ -121,22 +104,28 @@ is_pickling (const Evidence *e)
   return error_is (e, "Pickl");
 }
 
+/* After a clean-up the next child cannot be started. */
 static gboolean
 is_lost_child (const Evidence *e)
 {
-  return error_is (e, "ChildProcessError");
+  return error_is (e, "ChildProcessError") && factor_is (e, GT_FACTOR_STRATEGY, "clean")
+         && !factor_is (e, GT_FACTOR_START, "fork");
 }
 
 static gboolean
 is_module_signals (const Evidence *e)
 {
-  return factor_is (e, GT_FACTOR_STRATEGY, "signals") && factor_is (e, GT_FACTOR_DRIVER, "module");
+  return factor_is (e, GT_FACTOR_STRATEGY, "signals") && factor_is (e, GT_FACTOR_DRIVER, "module")
+         && !factor_is (e, GT_FACTOR_QUERY, "stubborn");
 }
 
+/* Whoever was told late was on a CPU all the while: in the C call, since bytecode would have let
+ * the handler run. */
 static gboolean
-is_signals (const Evidence *e)
+waited_for_the_call (const Evidence *e)
 {
-  return factor_is (e, GT_FACTOR_STRATEGY, "signals");
+  return factor_is (e, GT_FACTOR_STRATEGY, "signals")
+         && e->late_in_call == e->iterations - e->told_in_time;
 }
 
 static gboolean
@@ -152,9 +141,21 @@ is_cleaned (const Evidence *e)
 }
 
 static gboolean
+never_started (const Evidence *e)
+{
+  return e->iterations == 0;
+}
+
+static gboolean
 worker_ended (const Evidence *e)
 {
   return e->tally->series->exit_how != NULL;
+}
+
+static gboolean
+query_failed (const Evidence *e)
+{
+  return e->errors == e->iterations && error_is (e, "DuckDB");
 }
 
 static gboolean
@@ -162,6 +163,29 @@ always (const Evidence *e)
 {
   (void) e;
   return TRUE;
+}
+
+/* The order is that of precedence: the first that applies. */
+static GtVerdict
+judge (const Evidence *e)
+{
+  const GtSeries *series = e->tally->series;
+  if (series->skip_why != NULL)
+    return GT_VERDICT_SKIPPED;
+  if (e->cut && series->result == NULL)
+    return GT_VERDICT_UNFINISHED;
+  if (e->iterations < (guint) e->subject->settings[GT_SETTING_ITERATIONS]
+      || series->exit_how != NULL || !result_is_success (series))
+    return GT_VERDICT_BROKEN;
+  if (e->errors == e->iterations && !e->worked && (is_daemonic_refusal (e) || is_pickling (e)))
+    return GT_VERDICT_REFUSED;
+  if (e->survived > 0)
+    return GT_VERDICT_LEAKED;
+  if (e->in_time < e->iterations)
+    return GT_VERDICT_LATE;
+  if (e->timeouts < e->iterations)
+    return GT_VERDICT_BROKEN;
+  return GT_VERDICT_HELD;
 }
 
 /* Who is to blame, by what was seen. The first row whose verdict and evidence fit. `flips` are the
@@ -188,10 +212,10 @@ static const BlameRule blame_rules[] = {
   { GT_VERDICT_LATE,
     is_module_signals,
     "DuckDB",
-    "a race: its Python module looks for signals only now and then, from the main thread",
+    "a race: its Python module looks for signals itself, from the main thread only",
     { GT_FACTOR_STRATEGY, GT_FACTOR_DRIVER, GT_FACTOR_START } },
   { GT_VERDICT_LATE,
-    is_signals,
+    waited_for_the_call,
     "interpreter",
     "a signal handler runs only between bytecodes: it waits until the C call returns",
     { GT_FACTOR_STRATEGY, GT_FACTOR_START, GT_FACTOR_DRIVER } },
@@ -221,9 +245,19 @@ static const BlameRule blame_rules[] = {
     "it could not start the work",
     { GT_FACTOR_STRATEGY, GT_FACTOR_START, GT_FACTOR_POOL } },
   { GT_VERDICT_BROKEN,
+    never_started,
+    "subject",
+    "the worker did not start; its log says why",
+    { GT_FACTOR_STRATEGY, GT_FACTOR_START, GT_FACTOR_DRIVER } },
+  { GT_VERDICT_BROKEN,
+    query_failed,
+    "workload",
+    "the query itself fails; the subject's log says why",
+    { GT_FACTOR_QUERY, GT_FACTOR_STRATEGY, GT_FACTOR_START } },
+  { GT_VERDICT_BROKEN,
     worker_ended,
     "Celery",
-    "the worker ended in the middle",
+    "the worker ended, or was ended, in the middle",
     { GT_FACTOR_STRATEGY, GT_FACTOR_START, GT_FACTOR_DRIVER } },
   { GT_VERDICT_BROKEN,
     is_lost_child,
@@ -233,8 +267,9 @@ static const BlameRule blame_rules[] = {
   { GT_VERDICT_BROKEN,
     is_module_signals,
     "DuckDB",
-    "a race: its Python module looks for signals only now and then, and then raises RuntimeError, "
-    "which `except TimeoutError` misses",
+    "a race: its Python module looks for signals itself, from the main thread only, and then "
+    "raises "
+    "RuntimeError, which `except TimeoutError` misses",
     { GT_FACTOR_STRATEGY, GT_FACTOR_DRIVER, GT_FACTOR_START } },
   { GT_VERDICT_BROKEN,
     never_fired,
@@ -276,7 +311,8 @@ find_flip (const GPtrArray *findings, const GtFinding *finding, GtFactor factor,
     gboolean flips
         = any ? other->verdict != finding->verdict && other->verdict != GT_VERDICT_SKIPPED
               : other->verdict == GT_VERDICT_HELD;
-    if (flips && gt_subject_distance (subject_of (finding), subject_of (other), &which) == 1
+    if (flips && gt_subject_same_limits (subject_of (finding), subject_of (other))
+        && gt_subject_distance (subject_of (finding), subject_of (other), &which) == 1
         && which == factor)
       return other;
   }
@@ -325,10 +361,16 @@ finding_free (gpointer data)
 static char *
 note_text (const Evidence *e, GtVerdict verdict)
 {
-  if (verdict == GT_VERDICT_SKIPPED)
+  const GPtrArray *log = e->tally->series->log_lines;
+  if (verdict == GT_VERDICT_SKIPPED || verdict == GT_VERDICT_UNFINISHED)
     return NULL;
-  if (is_module_signals (e) || (verdict == GT_VERDICT_LATE && e->in_time > 0))
-    return g_strdup_printf ("race: %u of %u in time", e->in_time, e->iterations);
+  if (e->iterations == 0)
+    return log->len > 0 ? g_strdup (log->pdata[log->len - 1])
+                        : g_strdup (e->tally->series->exit_how);
+  if (is_module_signals (e) || (verdict == GT_VERDICT_LATE && e->told_in_time > 0))
+    return g_strdup_printf ("race: %u of %u in time", e->told_in_time, e->iterations);
+  if (e->tally->series->exit_how != NULL)
+    return g_strdup (e->tally->series->exit_how);
   if (e->stall_ns > 0)
     return g_strdup_printf ("the machine stood still for %.1f s", (double) e->stall_ns / 1e9);
   if (e->errors > 0)
@@ -337,11 +379,11 @@ note_text (const Evidence *e, GtVerdict verdict)
 }
 
 static GtFinding *
-finding_new (const GtSeries *series)
+finding_new (const GtRun *run, const GtSeries *series)
 {
   GtFinding *finding = g_new0 (GtFinding, 1);
   finding->tally = gt_tally_new (series);
-  Evidence e = evidence_of (finding->tally);
+  Evidence e = evidence_of (run, finding->tally);
   finding->verdict = judge (&e);
   finding->note = note_text (&e, finding->verdict);
   const BlameRule *rule = find_rule (&e, finding->verdict);
@@ -359,95 +401,13 @@ gt_findings_new (const GtRun *run)
 {
   GPtrArray *findings = g_ptr_array_new_with_free_func (finding_free);
   for (guint i = 0; i < run->series->len; i++)
-    g_ptr_array_add (findings, finding_new (run->series->pdata[i]));
+    g_ptr_array_add (findings, finding_new (run, run->series->pdata[i]));
   for (guint i = 0; i < findings->len; i++) {
     GtFinding *finding = findings->pdata[i];
-    Evidence e = evidence_of (finding->tally);
+    Evidence e = evidence_of (run, finding->tally);
     const BlameRule *rule = find_rule (&e, finding->verdict);
     if (rule != NULL)
       set_flip (findings, finding, rule);
   }
   return findings;
-}
-
-/* --- answers -------------------------------------------------------------------------------- */
-
-/* One question: what does changing this factor from one value to the other change? */
-typedef struct {
-  GtFactor factor;
-  const char *from, *to;
-  const char *question;
-} Contrast;
-
-static const Contrast contrasts[] = {
-  { GT_FACTOR_RUNTIME, "gil", "nogil", "Does the missing GIL change anything?" },
-  { GT_FACTOR_STRATEGY, "process", "clean", "Does explicit clean-up help?" },
-  { GT_FACTOR_START, "fork", "forkserver", "Does forkserver instead of fork help?" },
-  { GT_FACTOR_SIGTERM, "inherit", "default", "Does it help to have no SIGTERM handler?" },
-};
-
-static gboolean
-is_pair (const GtFinding *a, const GtFinding *b, const Contrast *contrast)
-{
-  GtFactor which;
-  return a->verdict != GT_VERDICT_SKIPPED && b->verdict != GT_VERDICT_SKIPPED
-         && gt_subject_distance (subject_of (a), subject_of (b), &which) == 1
-         && which == contrast->factor
-         && g_str_equal (subject_of (a)->factors[which], contrast->from)
-         && g_str_equal (subject_of (b)->factors[which], contrast->to);
-}
-
-static char *
-answer (const GPtrArray *findings, const Contrast *contrast)
-{
-  guint pairs = 0, same = 0, better = 0;
-  for (guint i = 0; i < findings->len; i++)
-    for (guint j = 0; j < findings->len; j++) {
-      const GtFinding *a = findings->pdata[i], *b = findings->pdata[j];
-      if (!is_pair (a, b, contrast))
-        continue;
-      pairs++;
-      same += a->verdict == b->verdict;
-      better += b->verdict < a->verdict;
-    }
-  if (pairs == 0)
-    return NULL;
-  return g_strdup_printf (
-      "%s %s. Pairs that differ in this alone (%s against %s): %u; same verdict "
-      "%u, better %u, worse %u.",
-      contrast->question,
-      same == pairs ? "No"
-      : better > 0  ? "Yes"
-                    : "Not for the better",
-      contrast->from, contrast->to, pairs, same, better, pairs - same - better);
-}
-
-static char *
-answer_limits (const GPtrArray *findings)
-{
-  guint counts[GT_N_VERDICTS] = { 0 };
-  for (guint i = 0; i < findings->len; i++)
-    counts[((const GtFinding *) findings->pdata[i])->verdict]++;
-  GString *text = g_string_new ("Does the limit hold?");
-  const char *separator = " ";
-  for (GtVerdict v = 0; v < GT_N_VERDICTS; v++)
-    if (counts[v] > 0) {
-      g_string_append_printf (text, "%s%s: %u", separator, gt_verdict_name (v), counts[v]);
-      separator = ", ";
-    }
-  g_string_append_printf (text, ", of %u subjects.", findings->len);
-  return g_string_free (text, FALSE);
-}
-
-GPtrArray *
-gt_findings_answers (const GPtrArray *findings)
-{
-  GPtrArray *answers = g_ptr_array_new_with_free_func (g_free);
-  g_ptr_array_add (answers, answer_limits (findings));
-  for (gsize i = 0; i < G_N_ELEMENTS (contrasts); i++) {
-    char *text = answer (findings, &contrasts[i]);
-    if (text != NULL)
-      g_ptr_array_add (answers, text);
-  }
-  return answers;
 }

@@ -6,11 +6,12 @@
 
 /* X (ID, name, text). From the best to the worst. */
 #define GT_VERDICTS(X)                                                                             \
-  X (HELD, "held", "told and dead within the tolerance, every time; nothing left")                 \
+  X (HELD, "held", "told and dead within the tolerance, every time; nothing of the work left")     \
   X (LATE, "late", "told, or dead, later than that")                                               \
   X (LEAKED, "leaked", "told, but the work went on")                                               \
   X (REFUSED, "refused", "the way of keeping the limit does not work there; no work was done")     \
   X (BROKEN, "broken", "neither a result nor a timeout, or a limit that never came into play")     \
+  X (UNFINISHED, "unfinished", "the run ended before it did")                                      \
   X (SKIPPED, "skipped", "something it needs is not on this machine")
 
 typedef enum {

@@ -26,6 +26,7 @@ struct GtWatch {
   gpointer tick_data;
   /* of the subject at hand */
   const char *subject;
+  const char *task_id;
   GtFamily *family;
   GtBroker *broker;
   int log_fd;
@@ -64,7 +65,13 @@ gt_watch_new (GtRaw *raw, GtObserver *observer, const char *trace_path, int sign
   watch->signal_fd = signal_fd;
   watch->log_fd = -1;
   watch->log_text = g_string_new (NULL);
+  watch->trace_fd = -1;
   watch->timer_fd = timerfd_create (CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+  if (watch->timer_fd < 0) {
+    g_set_error (error, GT_LAB_ERROR, GT_LAB_ERROR_SYSTEM, "timerfd: %s", g_strerror (errno));
+    gt_watch_free (watch);
+    return NULL;
+  }
   watch->trace_fd = bind_trace_socket (trace_path, error);
   if (watch->trace_fd >= 0)
     return watch;
@@ -125,7 +132,8 @@ on_trace_event (GtWatch *watch, json_t *event, GtInstant now, GError **error)
     json_decref (event);
     return TRUE;
   }
-  if (strcmp (name, "task_start") == 0) {
+  const char *task_id = json_string_value (json_object_get (event, "task_id"));
+  if (strcmp (name, "task_start") == 0 && g_strcmp0 (task_id, watch->task_id) == 0) {
     watch->state.task_started = TRUE;
     gt_observer_task_started (watch->observer, (pid_t) pid);
   }
@@ -213,6 +221,8 @@ on_reply (GtWatch *watch, const GtDelivery *delivery, GError **error)
   g_autoptr (GtResult) result = gt_result_decode (body, length, error);
   if (result == NULL)
     return FALSE;
+  if (strcmp (result->task_id, watch->task_id) != 0)
+    return TRUE;
   watch->state.result_came |= result->ready;
   return gt_raw_write (watch->raw, result_record (watch, result), error);
 }
@@ -310,10 +320,11 @@ gt_watch_wait (GtWatch *watch, GtWaitFor what, GtInstant until, GError **error)
 }
 
 gboolean
-gt_watch_begin (GtWatch *watch, const char *subject, GtFamily *family, GtBroker *broker, int log_fd,
-                FILE *log_file, guint sample_ms, GError **error)
+gt_watch_begin (GtWatch *watch, const char *subject, const char *task_id, GtFamily *family,
+                GtBroker *broker, int log_fd, FILE *log_file, guint sample_ms, GError **error)
 {
   watch->subject = subject;
+  watch->task_id = task_id;
   watch->family = family;
   watch->broker = broker;
   watch->log_fd = log_fd;

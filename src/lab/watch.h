@@ -38,10 +38,12 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (GtWatch, gt_watch_free)
 /* Called after every turn of the loop, for a progress line. */
 void gt_watch_set_tick (GtWatch *watch, void (*tick) (gpointer data), gpointer data);
 
-/* Begins with a subject. log_fd: read end of its output; log_file: a copy for people. All borrowed
+/* Begins with a subject, which was sent this task: other tasks' events and results are none of its.
+ * log_fd: read end of its output; log_file: a copy for people. All borrowed
  * until gt_watch_end(). Samples are taken every sample_ms. */
-gboolean gt_watch_begin (GtWatch *watch, const char *subject, GtFamily *family, GtBroker *broker,
-                         int log_fd, FILE *log_file, guint sample_ms, GError **error);
+gboolean gt_watch_begin (GtWatch *watch, const char *subject, const char *task_id, GtFamily *family,
+                         GtBroker *broker, int log_fd, FILE *log_file, guint sample_ms,
+                         GError **error);
 
 /* FAILED with GT_LAB_ERROR_INTERRUPTED when a signal came. */
 GtWaitResult gt_watch_wait (GtWatch *watch, GtWaitFor what, GtInstant until, GError **error);

@@ -19,7 +19,8 @@ static const char *const dropped[] = { "GIL_MODE",
                                        NULL };
 
 char **
-gt_worker_argv (const GtSubject *subject, const GtRuntimes *runtimes)
+gt_worker_argv (const GtSubject *subject, const GtRuntimes *runtimes,
+                const GtWorkerContext *context)
 {
   GPtrArray *argv = g_ptr_array_new ();
   const char *level = g_getenv ("LOG_LEVEL");
@@ -35,7 +36,7 @@ gt_worker_argv (const GtSubject *subject, const GtRuntimes *runtimes)
     "-c",
     "1",
     "-Q",
-    subject->name,
+    context->queue,
     "-l",
     level != NULL ? level : "INFO",
     /* Chatter between workers: it costs each start a second and changes nothing of the question. */

@@ -9,10 +9,12 @@ typedef struct {
   const char *trace_path;  /* socket for trace events */
   const char *mark;        /* GILOTINE_MARK: the run's */
   const char *subject_dir; /* lab/subject */
+  const char *queue;       /* this run's own */
 } GtWorkerContext;
 
-/* NULL-terminated; free with g_strfreev(). The queue is the subject's name. */
-char **gt_worker_argv (const GtSubject *subject, const GtRuntimes *runtimes);
+/* NULL-terminated; free with g_strfreev(). */
+char **gt_worker_argv (const GtSubject *subject, const GtRuntimes *runtimes,
+                       const GtWorkerContext *context);
 
 /* Our own environment without what would change an interpreter behind our back (PYTHON*, CELERY*
  * and the subject's own variables), plus the subject's. */

@@ -35,6 +35,11 @@ start = forkserver
 [matrix prefork]
 runtime = gil;nogil
 pool = prefork
+
+[matrix stubborn]
+runtime = gil;nogil
+strategy = signals
+query = stubborn
 """
 
 LONG = """
@@ -70,6 +75,10 @@ class TestKnownTruths:
         assert (subject["verdict"], subject["blame"]) == ("late", "interpreter")
         assert all(it["outcome"] == "timeout" and it["told"] > 0.8 for it in subject["iterations"])
         assert "-> held" in subject["flip"]
+
+    def test_a_stubborn_query_is_the_same_under_what_only_asks(self, small_run, runtime):
+        subject = by_name(small_run[1])[f"{runtime}-signals-fork-capi-stubborn"]
+        assert (subject["verdict"], subject["blame"]) == ("late", "interpreter")
 
     def test_fork_leaks_one_more_burning_child_an_iteration(self, small_run, runtime):
         subject = by_name(small_run[1])[f"{runtime}-process-fork-capi"]
@@ -160,6 +169,7 @@ def test_samples_of_a_run_are_never_written_over(small_run, run, tmp_path):
         ("[experiment]\n[subject a]\nruntme = gil\n", "x.ini:3: no such key 'runtme'"),
         ("[experiment]\n[subject a]\nstart = teleport\n", "x.ini:3: start cannot be 'teleport'"),
         ("[experiment]\ntimeout = soon\n[subject a]\n", "x.ini:2: timeout must be a number"),
+        ("[experiment]\n[subject a,b]\n", "x.ini:2: a subject's name is made of"),
     ],
 )
 def test_a_bad_ini_names_file_and_line(run, tmp_path, text, message):
@@ -214,8 +224,77 @@ def test_a_broker_that_cannot_be_reached_fails_after_visible_retries(run, tmp_pa
     assert result.returncode == 111
     assert result.stderr.count("127.0.0.1:1") >= 3
     nonsense = run("lab", str(ini), "--out", str(tmp_path / "out2"), "--broker", "gopher://x")
-    assert nonsense.returncode in (2, 111)
+    assert nonsense.returncode == 2
     assert "gopher" in nonsense.stderr
+    # What recorded nothing leaves nothing: the same folder can be tried again.
+    assert not (tmp_path / "out").exists() and not (tmp_path / "out2").exists()
+
+
+ONE = "[experiment]\niterations=2\ntimeout=0.3\nquery-seconds=1.5\nlinger=1\n[subject mine]\n"
+
+
+def test_a_brokers_url_may_be_used_again_and_keeps_nothing_of_ours(gilotine, run, tmp_path):
+    """A run that was killed after it had sent its task must not give its task to the next one."""
+    ini, broker = tmp_path / "one.ini", tmp_path / "broker"
+    ini.write_text(ONE)
+    broker.mkdir()
+    url = f"filesystem://{broker}"
+    process = subprocess.Popen([gilotine, "lab", str(ini), "--out", str(tmp_path / "killed"), "--broker", url])
+    deadline = time.monotonic() + 60
+    while not list(broker.glob("messages/*.mine.msg")) and not list(broker.glob("messages/*-mine.msg")):
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.001)
+    process.kill()
+    process.wait()
+    result = run("lab", str(ini), "--out", str(tmp_path / "out"), "--broker", url, "--json", timeout=120)
+    assert result.returncode == 0, result.stderr
+    (subject,) = json.loads(result.stdout)["subjects"]
+    assert [it["n"] for it in subject["iterations"]] == [1, 2]
+    assert all(it["told"] > 0.2 for it in subject["iterations"])
+    queue = [f for f in broker.glob("messages/*") if "-mine" in f.name]
+    assert len(queue) <= 1, "only what the killed run left may be there"
+
+
+def test_a_killed_keeper_is_found_and_what_it_kept_is_ended(gilotine, tmp_path):
+    process = start_long_run(gilotine, tmp_path)
+    raw = [json.loads(line) for line in (tmp_path / "out/raw.jsonl").read_text().splitlines() if line.endswith("}")]
+    (spawn,) = [record for record in raw if record["k"] == "spawn"] or [None]
+    if spawn is None:
+        # The samples are still in the lab's buffer: the keeper is the worker's parent.
+        worker = next(pid for pid in marked(tmp_path) if b"celery" in pathlib.Path("/proc", pid, "cmdline").read_bytes())
+        stat = pathlib.Path("/proc", worker, "stat").read_bytes()
+        keeper = int(stat[stat.rindex(b")") + 2 :].split()[1])
+        while b"gilotine-init" not in pathlib.Path(f"/proc/{keeper}/cmdline").read_bytes():
+            stat = pathlib.Path(f"/proc/{keeper}/stat").read_bytes()
+            keeper = int(stat[stat.rindex(b")") + 2 :].split()[1])
+    else:
+        keeper = spawn["root"]
+    os.kill(keeper, signal.SIGKILL)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    assert "broken" in out and "signal 9" in out
+    assert "no process of the run was left" in out
+    assert marked(tmp_path) == []
+
+
+def test_from_takes_no_options_of_a_run(small_run, run):
+    for option in (["--quick"], ["--only", "gil-*"], ["leak"], ["--broker", "rabbitmq"]):
+        result = run("lab", "--from", str(small_run[0]), *option)
+        assert result.returncode == 2 and "--from" in result.stderr
+
+
+def test_an_environment_that_no_worker_takes_is_refused_at_once(run, tmp_path):
+    for name, value in (("DUCKDB_THREADS", "abc"), ("LOG_LEVEL", "bogus")):
+        result = run("lab", "--out", str(tmp_path / "out"), env={**os.environ, name: value})
+        assert result.returncode == 2 and f"{name} must be" in result.stderr
+
+
+def test_closed_standard_descriptors_do_no_harm(gilotine, tmp_path):
+    ini = tmp_path / "one.ini"
+    ini.write_text(ONE)
+    command = f"exec '{gilotine}' lab '{ini}' --out '{tmp_path}/out' <&- >&- 2>&-"
+    assert subprocess.run(["bash", "-c", command], timeout=120).returncode == 0
+    assert json.loads((tmp_path / "out/result.json").read_text())["complete"]
 
 
 def start_long_run(gilotine, tmp_path) -> subprocess.Popen:

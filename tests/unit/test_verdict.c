@@ -11,6 +11,7 @@ enum { ROOT = 10, WORKER = 11, CHILD = 20 };
 typedef struct {
   GtRun *run;
   const char *name;
+  const char *worker_state;
 } Script;
 
 static void
@@ -25,7 +26,7 @@ add (Script *s, json_t *record)
 static Script
 script_new (void)
 {
-  Script s = { .run = gt_run_new () };
+  Script s = { .run = gt_run_new (), .worker_state = "S" };
   add (&s, json_pack ("{ss ss ss ss si}", "k", "run", "experiment", "t", "broker", "filesystem",
                       "started", "now", "cpus", 2));
   return s;
@@ -46,6 +47,7 @@ begin (Script *s, const char *name, const char *strategy, const char *start, con
   for (GtSetting t = 0; t < GT_N_SETTINGS; t++)
     json_object_set_new (settings, gt_setting_key (t), json_real (0.25));
   json_object_set_new (settings, "iterations", json_real (1));
+  json_object_set_new (settings, "startup", json_real (60));
   json_object_set_new (settings, "timeout", json_real (0.5));
   json_object_set_new (settings, "sample-ms", json_real (20));
   s->name = name;
@@ -69,8 +71,9 @@ static void
 sample (Script *s, gint64 at_ms, gint64 worker_ms, char child_state, gint64 child_ms,
         const char *child_sigterm)
 {
-  json_t *rows = json_pack ("[[i,i,i,s,i,i,i,s],[i,i,i,s,I,i,i,s]]", ROOT, 1, 1, "S", 0, 0, 1, "d",
-                            WORKER, 2, ROOT, "S", (json_int_t) (worker_ms * MS), 0, 1, "c");
+  json_t *rows
+      = json_pack ("[[i,i,i,s,i,i,i,s],[i,i,i,s,I,i,i,s]]", ROOT, 1, 1, "S", 0, 0, 1, "d", WORKER,
+                   2, ROOT, s->worker_state, (json_int_t) (worker_ms * MS), 0, 1, "c");
   if (child_state != 0)
     json_array_append_new (rows, json_pack ("[i,i,i,s#,I,i,i,s]", CHILD, 3, WORKER, &child_state, 1,
                                             (json_int_t) (child_ms * MS), 0, 1, child_sigterm));
@@ -92,6 +95,13 @@ finish (Script *s, const char *outcome, gint64 told_ms, int children, int zombie
   add (s, json_pack ("{ss ss sI ss}", "k", "log", "s", s->name, "t", (json_int_t) 1, "line", line));
   add (s, json_pack ("{ss ss sI ss}", "k", "result", "s", s->name, "t", (json_int_t) 1, "status",
                      "SUCCESS"));
+}
+
+static void
+end_run (Script *s)
+{
+  add (s,
+       json_pack ("{ss sI si sb}", "k", "final", "t", (json_int_t) 1, "left", 0, "interrupted", 0));
 }
 
 static void
@@ -130,6 +140,7 @@ add_late (Script *s, const char *name)
 {
   begin (s, name, "signals", "fork", "capi");
   start_iteration (s);
+  s->worker_state = "R";
   for (gint64 at = 1020; at <= 4500; at += 20)
     sample (s, at, 200 + MIN (at, 4000) - 1000, 0, 0, "");
   finish (s, "timeout", 4000, 0, 0);
@@ -206,6 +217,81 @@ a_machine_that_stood_still_is_not_the_subjects_fault (void)
 }
 
 static void
+an_observer_that_stood_still_alone_excuses_nobody (void)
+{
+  Script s = script_new ();
+  begin (&s, "a", "process", "fork", "capi");
+  start_iteration (&s);
+  for (gint64 at = 1020; at <= 3000; at += 20)
+    if (at < 1400 || at > 2400)
+      sample (&s, at, 210, at < 2420 ? 'R' : 'Z', at - 1010, "d");
+  finish (&s, "timeout", 2410, 1, 1);
+  g_autoptr (GPtrArray) findings = gt_findings_new (s.run);
+  g_assert_cmpint (finding (findings, 0)->verdict, ==, GT_VERDICT_LATE);
+  gt_run_free (s.run);
+}
+
+static void
+what_the_run_did_not_finish_is_not_judged (void)
+{
+  Script s = script_new ();
+  add_held (&s, "a", "fork");
+  begin (&s, "b", "process", "fork", "capi");
+  sample (&s, 5000, 200, 0, 0, "");
+  add (&s,
+       json_pack ("{ss sI si sb}", "k", "final", "t", (json_int_t) 1, "left", 0, "interrupted", 1));
+  g_autoptr (GPtrArray) findings = gt_findings_new (s.run);
+  g_assert_cmpint (finding (findings, 0)->verdict, ==, GT_VERDICT_HELD);
+  g_assert_cmpint (finding (findings, 1)->verdict, ==, GT_VERDICT_UNFINISHED);
+  g_assert_null (finding (findings, 1)->party);
+  gt_run_free (s.run);
+}
+
+static void
+a_worker_that_never_started_says_why (void)
+{
+  Script s = script_new ();
+  begin (&s, "a", "process", "fork", "capi");
+  add (&s, json_pack ("{ss ss sI ss}", "k", "log", "s", "a", "t", (json_int_t) 1, "line",
+                      "LOG_LEVEL=bogus: must be one of DEBUG"));
+  add (&s, json_pack ("{ss ss sI ss}", "k", "exit", "s", "a", "t", (json_int_t) 1, "how",
+                      "exit code 2"));
+  end_run (&s);
+  g_autoptr (GPtrArray) findings = gt_findings_new (s.run);
+  g_assert_cmpint (finding (findings, 0)->verdict, ==, GT_VERDICT_BROKEN);
+  g_assert_cmpstr (finding (findings, 0)->party, ==, "subject");
+  g_assert_nonnull (strstr (finding (findings, 0)->note, "LOG_LEVEL=bogus"));
+  gt_run_free (s.run);
+}
+
+static void
+a_query_that_fails_is_not_refused (void)
+{
+  Script s = script_new ();
+  begin (&s, "a", "process", "fork", "capi");
+  start_iteration (&s);
+  for (gint64 at = 1020; at <= 1300; at += 20)
+    sample (&s, at, 205, 0, 0, "");
+  finish (&s, "error:DuckDBError", 1010, 0, 0);
+  g_autoptr (GPtrArray) findings = gt_findings_new (s.run);
+  g_assert_cmpint (finding (findings, 0)->verdict, ==, GT_VERDICT_BROKEN);
+  g_assert_cmpstr (finding (findings, 0)->party, ==, "workload");
+  gt_run_free (s.run);
+}
+
+static void
+a_flip_has_the_same_limits (void)
+{
+  Script s = script_new ();
+  add_leaked (&s, "fork");
+  add_held (&s, "forkserver", "forkserver");
+  ((GtSeries *) s.run->series->pdata[1])->subject->settings[GT_SETTING_TOLERANCE] = 60;
+  g_autoptr (GPtrArray) findings = gt_findings_new (s.run);
+  g_assert_null (finding (findings, 0)->flip);
+  gt_run_free (s.run);
+}
+
+static void
 a_handler_that_waits_for_the_call_is_late_and_the_interpreter_blamed (void)
 {
   Script s = script_new ();
@@ -260,9 +346,10 @@ a_subject_that_never_answered_is_broken (void)
   sample (&s, 100, 200, 0, 0, "");
   add (&s,
        json_pack ("{ss ss sI ss}", "k", "exit", "s", "a", "t", (json_int_t) 1, "how", "signal 9"));
+  end_run (&s);
   g_autoptr (GPtrArray) findings = gt_findings_new (s.run);
   g_assert_cmpint (finding (findings, 0)->verdict, ==, GT_VERDICT_BROKEN);
-  g_assert_cmpstr (finding (findings, 0)->party, ==, "Celery");
+  g_assert_cmpstr (finding (findings, 0)->party, ==, "subject");
   gt_run_free (s.run);
 }
 
@@ -315,9 +402,10 @@ answers_come_from_pairs_that_differ_in_one_factor (void)
   add_held (&s, "forkserver", "forkserver");
   g_autoptr (GPtrArray) findings = gt_findings_new (s.run);
   g_autoptr (GPtrArray) answers = gt_findings_answers (findings);
-  g_assert_cmpuint (answers->len, ==, 2);
+  g_assert_cmpuint (answers->len, ==, 3);
   g_assert_nonnull (strstr (answers->pdata[0], "held: 1, leaked: 1, of 2"));
-  g_assert_nonnull (strstr (answers->pdata[1], "forkserver instead of fork help? Yes. Pairs"));
+  g_assert_nonnull (strstr (answers->pdata[2], "forkserver instead of fork help? Yes. Pairs"));
+  g_assert_nonnull (strstr (answers->pdata[1], "pile up"));
   g_autofree char *text = gt_table_text (s.run, findings, TRUE, FALSE);
   g_assert_nonnull (strstr (text, "start=forkserver -> held"));
   json_t *json = gt_table_json (s.run, findings);
@@ -370,6 +458,11 @@ main (int argc, char **argv)
   g_test_add_func ("/verdict/leaked", a_child_that_burns_on_is_leaked_and_the_handler_blamed);
   g_test_add_func ("/verdict/held", a_child_dead_in_time_is_held);
   g_test_add_func ("/verdict/stall", a_machine_that_stood_still_is_not_the_subjects_fault);
+  g_test_add_func ("/verdict/observer-stall", an_observer_that_stood_still_alone_excuses_nobody);
+  g_test_add_func ("/verdict/unfinished", what_the_run_did_not_finish_is_not_judged);
+  g_test_add_func ("/verdict/no-start", a_worker_that_never_started_says_why);
+  g_test_add_func ("/verdict/failing-query", a_query_that_fails_is_not_refused);
+  g_test_add_func ("/verdict/flip-settings", a_flip_has_the_same_limits);
   g_test_add_func ("/verdict/late",
                    a_handler_that_waits_for_the_call_is_late_and_the_interpreter_blamed);
   g_test_add_func ("/verdict/refused", an_error_before_any_work_is_refused);

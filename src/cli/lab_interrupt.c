@@ -68,14 +68,11 @@ interrupt (const char *path, const GtLabOptions *options)
 {
   g_autoptr (GError) error = NULL;
   g_autoptr (GtInterruptPlan) plan = load (path, options, &error);
-  if (plan == NULL)
+  g_autofree char *out = plan != NULL ? gt_lab_out_dir (plan->name, options, &error) : NULL;
+  if (out == NULL)
     return gt_lab_fail (error);
-  g_autofree char *out = gt_lab_out_dir (plan->name, options);
   gboolean ok = gt_interrupt_session_run (plan, out, !options->quiet, &error);
-  if (!ok && !g_error_matches (error, GT_LAB_ERROR, GT_LAB_ERROR_INTERRUPTED))
-    return gt_lab_fail (error);
-  int shown = show_results (out, options, TRUE);
-  return ok ? shown : gt_lab_fail (error);
+  return gt_lab_conclude (out, options, ok ? NULL : error, show_results);
 }
 
 const GtLabKind gt_lab_kind_interrupt = { "interrupt", describe, list, interrupt, show };

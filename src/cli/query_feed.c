@@ -6,8 +6,8 @@
 #include <unistd.h>
 
 /* Beyond so much the executor is not read, and waits: a result may be larger than memory. */
-#define MOST_QUEUED (8 << 20)
-#define WRITE_BYTES (64 * 1024)
+#define MOST_QUEUED ((gsize) 8 << 20)
+#define WRITE_BYTES ((gsize) 64 << 10)
 
 struct _GtQueryFeed {
   GThread *thread;

@@ -6,7 +6,6 @@ import random
 import signal
 import subprocess
 import sys
-import threading
 import time
 
 import pytest
@@ -323,22 +322,37 @@ def test_two_queries_on_a_file_after_a_kill(query):
     assert query.value("--db", "d.db", "select count(*) from t") == 1002
 
 
+SOURCE = "select (i * 2654435761) % 4294967296 as h, i::varchar || 'abc' as s from range({n}) t(i)"
+SUMS = "select count(*) n, sum(h) h, sum(length(s)) l from "
+
+
+def spilled_bytes() -> int:
+    total = 0
+    for folder, _, names in os.walk(os.environ["TMPDIR"]):
+        if "spill" in folder:
+            for name in names:
+                try:
+                    total += os.stat(os.path.join(folder, name)).st_size
+                except OSError:
+                    continue
+    return total
+
+
 def test_two_that_spill_at_once_give_the_right_numbers(query):
-    sql = "select count(*) n, sum(h) s from (select distinct (i * 2654435761) % 4294967296 as h from range({n}) t(i))"
-    wanted = {n: sum((i * 2654435761) % 4294967296 for i in range(n)) for n in (1_500_000, 1_600_000)}
-    results = {}
-
-    def work(n: int) -> None:
-        results[n] = query("--json", "--memory", "160M", "--threads", "2", sql.format(n=n))
-
-    threads = [threading.Thread(target=work, args=[n]) for n in wanted]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(WAIT)
-    for n, total in wanted.items():
-        assert results[n].returncode == 0, results[n]
-        assert json.loads(results[n].stdout) == [{"n": n, "s": total}]
+    sizes = (14_000_000, 15_000_000)
+    wanted = {n: query.rows(f"{SUMS} ({SOURCE.format(n=n)})") for n in sizes}
+    both = {
+        n: query.start("--json", "--memory", "250M", f"create temp table t as {SOURCE.format(n=n)}; {SUMS} t") for n in sizes
+    }
+    most = 0
+    while any(process.poll() is None for process in both.values()):
+        most = max(most, spilled_bytes())
+        time.sleep(0.02)
+    for n, process in both.items():
+        out, err = process.communicate(timeout=WAIT)
+        assert (process.returncode, err) == (0, b""), err
+        assert json.loads(out) == wanted[n]
+    assert most > 0, "nothing was spilled: the test shows nothing"
 
 
 def test_no_folder_is_left_in_the_temporary_one(query):

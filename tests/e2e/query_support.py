@@ -27,6 +27,7 @@ class Query:
         self.folder = folder
         self.env = {**os.environ, "LC_ALL": "C.UTF-8"}
         self.env.pop("GILOTINE_DEADLINE", None)
+        self.started: list[subprocess.Popen] = []
 
     def __call__(self, *args: str, stdin: bytes | None = None, env: dict[str, str] | None = None):
         return subprocess.run(
@@ -60,7 +61,19 @@ class Query:
 
     def start(self, *args: str, **popen) -> subprocess.Popen:
         options = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "env": self.env}
-        return subprocess.Popen([*self.argv, *args], cwd=self.folder, **{**options, **popen})
+        process = subprocess.Popen([*self.argv, *args], cwd=self.folder, **{**options, **popen})
+        self.started.append(process)
+        return process
+
+    def close(self) -> None:
+        """A test that failed in the middle leaves nothing running either."""
+        for process in self.started:
+            if process.poll() is None:
+                process.kill()
+                process.wait(WAIT)
+            for stream in (process.stdout, process.stderr):
+                if stream is not None:
+                    stream.close()
 
 
 def wait_for(what, seconds: float = WAIT) -> None:

@@ -13,9 +13,11 @@ from query_support import WAIT, Query, needs_duckdb
 
 
 @pytest.fixture
-def query(gilotine, tmp_path) -> Query:
+def query(gilotine, tmp_path):
     needs_duckdb()
-    return Query(gilotine, tmp_path)
+    started = Query(gilotine, tmp_path)
+    yield started
+    started.close()
 
 
 MIXED = "select * from (values (1, 'a,b', 1.50::decimal(5,2)), (-20, null, null), (3, '', 0.25)) t(n, s, d)"
@@ -232,6 +234,20 @@ def test_output_follows_a_link_and_writes_into_a_device(query, tmp_path):
     assert (tmp_path / "link").is_symlink() and (tmp_path / "real").read_bytes() == b"a\r\n1\r\n"
     query.good("-o", "/dev/null", "select 1")
     assert query.good("-o", "/dev/stdout", "--format", "csv", "select 1 a") == b"a\r\n1\r\n"
+
+
+def test_a_full_disk_is_told(query, tmp_path):
+    done = query("-o", "/dev/full", "select 1")
+    assert done.returncode == 111 and b"No space left" in done.stderr
+    done, record = query.record("-o", "/dev/full", "--format", "csv", "select i from range(100000000) t(i)")
+    assert done.returncode == 111 and record["outcome"] == "cancelled"
+
+
+def test_a_closed_standard_output_is_told(query):
+    done = subprocess.run(
+        ["sh", "-c", '"$0" query "select 1" >&-', query.argv[0]], capture_output=True, timeout=WAIT, env=query.env
+    )
+    assert done.returncode == 2 and b"standard output" in done.stderr
 
 
 # --- Wrong input ---

@@ -16,9 +16,11 @@ MS = 1_000_000
 
 
 @pytest.fixture
-def query(gilotine, tmp_path) -> Query:
+def query(gilotine, tmp_path):
     needs_duckdb()
-    return Query(gilotine, tmp_path)
+    started = Query(gilotine, tmp_path)
+    yield started
+    started.close()
 
 
 def hogs() -> float:

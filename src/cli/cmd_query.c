@@ -5,7 +5,6 @@
 #include "os/error.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <langinfo.h>
 #include <signal.h>
 #include <stdio.h>
@@ -203,33 +202,15 @@ open_and_run (const GtQueryOptions *options, const GtLimits *limits)
   return run_query (options, limits, &out, &report);
 }
 
-/* A standard descriptor that is closed would become the first file that is opened: rows would go
- * into it. FALSE: standard output was closed. */
-static gboolean
-fill_descriptors (void)
-{
-  gboolean has_output = fcntl (STDOUT_FILENO, F_GETFD) >= 0;
-  int fd;
-  do
-    fd = open ("/dev/null", O_RDWR);
-  while (fd >= 0 && fd <= STDERR_FILENO);
-  if (fd >= 0)
-    (void) close (fd);
-  return has_output;
-}
-
 int
 gt_cmd_query (int argc, char **argv)
 {
   g_auto (GtQueryOptions) options = { 0 };
   GtLimits limits;
   int code = GT_EXIT_OK;
-  gboolean has_output = fill_descriptors ();
   if (!gt_query_options_parse (&options, argc, argv, &code)
       || !make_limits (&options, &limits, &code))
     return code;
-  if (!has_output && options.output == NULL)
-    return gt_cli_fail (GT_EXIT_USAGE, NAME, "standard output is closed: write into a file by -o");
   if (options.explain_limits)
     return explain (&options, &limits);
   code = open_and_run (&options, &limits);

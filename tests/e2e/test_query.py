@@ -243,11 +243,11 @@ def test_a_full_disk_is_told(query, tmp_path):
     assert done.returncode == 111 and record["outcome"] == "cancelled"
 
 
-def test_a_closed_standard_output_is_told(query):
-    done = subprocess.run(
-        ["sh", "-c", '"$0" query "select 1" >&-', query.argv[0]], capture_output=True, timeout=WAIT, env=query.env
-    )
-    assert done.returncode == 2 and b"standard output" in done.stderr
+def test_with_a_closed_standard_output_rows_go_into_no_other_file(query, tmp_path):
+    script = '"$0" query --report r.json --format csv "select 1" >&- 2>&-'
+    done = subprocess.run(["sh", "-c", script, query.argv[0]], cwd=tmp_path, timeout=WAIT, env=query.env)
+    assert done.returncode == 0
+    assert json.loads((tmp_path / "r.json").read_text())["outcome"] == "value"
 
 
 # --- Wrong input ---

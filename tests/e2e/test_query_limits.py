@@ -228,7 +228,8 @@ def is_zombie(pid: int) -> bool:
 def holder(query):
     """A query that holds d.db for long."""
     query.good("--db", "d.db", "create table t as select 1 as i")
-    process = query.start("--db", "d.db", f"insert into t {LONG.replace('sum', 'count')}")
+    # With limits it waits, should one of the looks below have the file when it wants it.
+    process = query.start("--soft", "500", "--hard", "600", "--db", "d.db", f"insert into t {LONG.replace('sum', 'count')}")
     wait_for(lambda: has_executor(process))
     wait_for(lambda: b"locked" in query("--db", "d.db", "select 1").stderr)
     yield process

@@ -15,10 +15,10 @@ struct _GtQueryFeed {
   GtQueryOut *out;
   GtQueryProgress *progress;
   int event_fd;
-  GtEngine *engine;
 
   /* Under the lock. */
   GMutex lock;
+  GtEngine *engine;
   GCond changed;
   GQueue parts;
   gsize queued;
@@ -61,6 +61,7 @@ gt_query_feed_end (GtQueryFeed *self, gboolean complete)
   self->ended = TRUE;
   self->complete = complete;
   self->held = 0;
+  self->engine = NULL;
   g_cond_signal (&self->changed);
   g_mutex_unlock (&self->lock);
 }
@@ -75,12 +76,12 @@ take (GtQueryFeed *self)
   GtPart *part = g_queue_pop_head (&self->parts);
   if (part != NULL)
     self->queued -= size_of (part);
-  guint64 resume = self->queued < MOST_QUEUED / 2 ? self->held : 0;
-  if (resume != 0)
+  /* Under the lock: after gt_query_feed_end() the engine may be freed. */
+  if (self->held != 0 && self->queued < MOST_QUEUED / 2) {
+    gt_engine_resume (self->engine, self->held);
     self->held = 0;
+  }
   g_mutex_unlock (&self->lock);
-  if (resume != 0)
-    gt_engine_resume (self->engine, resume);
   return part;
 }
 

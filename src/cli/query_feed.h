@@ -20,7 +20,8 @@ void gt_query_feed_set_engine (GtQueryFeed *self, GtEngine *engine);
 /* A GtJobTakePart with the feed as data. */
 gboolean gt_query_feed_part (guint64 job, GtPart *part, gpointer feed);
 
-/* No part will come any more. `complete`: they are the whole answer; what closes it is written. */
+/* No part will come any more, and the engine is not used any more. `complete`: they are the whole
+ * answer; what closes it is written. */
 void gt_query_feed_end (GtQueryFeed *self, gboolean complete);
 
 /* The thread has written all, or has failed. */

@@ -277,7 +277,6 @@ static void
 wait_for_rows (Run *run)
 {
   GtQueryTask *task = run->task;
-  gt_query_feed_end (run->feed, is_complete (task->result) && task->signo == 0);
   while (!gt_query_feed_is_over (run->feed) && task->signo == 0)
     wait_once (run, GT_NEVER, NULL);
   if (task->write_errno == 0)
@@ -368,14 +367,13 @@ gt_query_task_run (GtQueryTask *task, GError **error)
   run->task = task;
   run_open (run);
   gboolean good = start_engine (run, error) && run_job (run, error);
-  if (good) {
+  gt_query_feed_end (run->feed, good && is_complete (task->result) && task->signo == 0);
+  /* Before the rows: their reader may take for ever, and no executor shall stay for that. */
+  g_clear_pointer (&run->engine, gt_engine_free);
+  if (good)
     wait_for_rows (run);
-  } else {
-    gt_query_feed_end (run->feed, FALSE);
-    while (!gt_query_feed_is_over (run->feed))
-      wait_once (run, GT_NEVER, NULL);
-  }
-  gt_engine_free (run->engine);
+  while (!good && !gt_query_feed_is_over (run->feed))
+    wait_once (run, GT_NEVER, NULL);
   run_close (run);
   return good;
 }

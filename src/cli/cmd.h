@@ -26,6 +26,7 @@ typedef int (*GtCommandFunc) (int argc, char **argv);
 #define GT_COMMANDS(X)                                                                             \
   X ("lab", lab, APART, "run an experiment on the real stack and say which limits held")           \
   X ("run", run, HERE, "run a command under a limit that holds for its whole family")              \
+  X ("query", query, HERE, "run DuckDB queries under limits that hold")                            \
   X ("send", send, APART, "send a Celery task, wait for its result")                               \
   X ("census", census, HERE,                                                                       \
      "look at a family of processes from outside: zombies, CPU burnt, memory")                     \

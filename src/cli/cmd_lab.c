@@ -3,6 +3,7 @@
 
 #include "lab/error.h"
 #include "lab/ini.h"
+#include "lab/interrupt_data.h"
 #include "lab/session.h"
 #include "lab/table.h"
 #include "lab/tools_data.h"
@@ -40,6 +41,7 @@ static const char description[]
       "  gilotine lab --broker rabbitmq leak   the same over a private RabbitMQ\n"
       "  gilotine lab --only 'gil-*-fork-*'    some rows of it\n"
       "  gilotine lab run-tools                command-line timeouts against each other\n"
+      "  gilotine lab interrupt                DuckDB queries that are interrupted\n"
       "  gilotine lab --from lab-results/leak-20260101-120000 --detail\n";
 
 static gboolean
@@ -355,7 +357,8 @@ run_limits (const char *path, const GtLabOptions *options)
 static const GtLabKind limits = { "limits", describe_limits, list_limits, run_limits, show_limits };
 
 /* The first is that of an experiment that names none. */
-static const GtLabKind *const kinds[] = { &limits, &gt_lab_kind_run_tools, NULL };
+static const GtLabKind *const kinds[]
+    = { &limits, &gt_lab_kind_run_tools, &gt_lab_kind_interrupt, NULL };
 
 static const GtLabKind *
 find_kind (const char *name)
@@ -417,10 +420,14 @@ lab (const GtLabOptions *options)
         "--from DIR shows the run in DIR as it is; only --detail and --json go with "
         "it");
   if (options->from_dir != NULL) {
-    gboolean tools;
-    if (!gt_tool_results_probe (options->from_dir, &tools, &error))
+    gboolean tools, interrupts;
+    if (!gt_tool_results_probe (options->from_dir, &tools, &error)
+        || !gt_interrupt_results_probe (options->from_dir, &interrupts, &error))
       return gt_lab_fail (error);
-    return (tools ? &gt_lab_kind_run_tools : &limits)->show (options->from_dir, options);
+    const GtLabKind *kind = tools        ? &gt_lab_kind_run_tools
+                            : interrupts ? &gt_lab_kind_interrupt
+                                         : &limits;
+    return kind->show (options->from_dir, options);
   }
   if (options->list && name == NULL)
     return list_experiments (options);

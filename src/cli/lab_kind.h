@@ -50,3 +50,4 @@ int gt_lab_print (const char *dir, const GtLabOptions *options, gboolean write, 
 gboolean gt_lab_colour (void);
 
 extern const GtLabKind gt_lab_kind_run_tools;
+extern const GtLabKind gt_lab_kind_interrupt;

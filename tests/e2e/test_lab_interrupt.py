@@ -1,0 +1,106 @@
+"""gilotine lab interrupt: a real run, its figures recomputed, wrong input."""
+
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import time
+
+import pytest
+from query_support import WAIT, needs_duckdb
+
+INI = """[experiment]
+kind = interrupt
+title = A title
+offsets = 0.4
+patience = 0.5
+threads = 1
+
+[query endless]
+class = interruptible
+sql = with recursive r(n) as (select 1 union all select n + 1 from r) select max(n) from r
+
+[query stubborn]
+class = stubborn
+sql = select max(levenshtein(repeat('ab', 20000), repeat('ba', 20000 + i::int))) from range(2000) t(i)
+
+[query early]
+sql = select 1
+
+[query inserts]
+database = file
+setup = create table t(i int)
+sql = insert into t values (1)
+times = 20000
+check = select count(*) from t
+"""
+
+
+@pytest.fixture
+def ini(tmp_path) -> str:
+    needs_duckdb()
+    path = tmp_path / "mine.ini"
+    path.write_text(INI)
+    return str(path)
+
+
+def test_a_run_says_who_obeyed_and_what_was_written(run, ini, tmp_path):
+    out = tmp_path / "out"
+    done = run("lab", "--quiet", "--json", "--out", str(out), ini, timeout=WAIT)
+    assert (done.returncode, done.stderr) == (0, "")
+    result = json.loads(done.stdout)
+    assert result["complete"] and len(result["duckdb"]) >= 1
+    trials = {(t["duckdb"], t["query"]): t for t in result["trials"]}
+    assert len(trials) == 4 * len(result["duckdb"])
+    for version in result["duckdb"]:
+        endless, stubborn = trials[version, "endless"], trials[version, "stubborn"]
+        assert endless["end"] == "stopped" and endless["late_ns"] >= 0
+        assert endless["record"]["outcome"] == "soft-timeout"
+        assert stubborn["end"] == "killed" and stubborn["late_ns"] >= 500_000_000
+        assert trials[version, "early"]["end"] == "early" and trials[version, "early"]["late_ns"] is None
+        inserts = trials[version, "inserts"]
+        assert inserts["before"] == 0 and inserts["after"] > 0 and inserts["wrote"]
+        assert inserts["record"]["committed"] != "no" and not inserts["misstated"]
+    # Every figure again from the raw samples alone.
+    again = run("lab", "--json", "--from", str(out))
+    assert json.loads(again.stdout) == result
+    text = run("lab", "--detail", "--from", str(out)).stdout
+    assert "stopped" in text and "killed" in text and "at 0.4 s" in text and "check: 0 -> " in text
+    assert (out / "table.txt").exists() and (out / "result.json").exists()
+
+
+def test_a_run_that_is_interrupted_shows_what_was_seen(gilotine, ini, tmp_path):
+    out = tmp_path / "out"
+    process = subprocess.Popen([gilotine, "lab", "--out", str(out), ini], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    raw = out / "raw.jsonl"
+    deadline = time.monotonic() + WAIT
+    while not (raw.exists() and '"trial"' in raw.read_text()):
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    stdout, _ = process.communicate(timeout=WAIT)
+    assert process.returncode == 130 and b"interrupted" in stdout
+    assert [name for name in os.listdir(os.environ["TMPDIR"]) if name.startswith("gilotine-lab")] == []
+
+
+def test_a_check_that_is_no_number_is_told(run, tmp_path):
+    needs_duckdb()
+    path = tmp_path / "bad.ini"
+    path.write_text("[experiment]\nkind=interrupt\noffsets=0.1\n[query a]\nsql=select 1\ncheck=select 'x'\n")
+    done = run("lab", "--quiet", "--out", str(tmp_path / "out"), str(path))
+    assert done.returncode == 2 and "[query a]" in done.stderr and "one number" in done.stderr
+
+
+def test_the_shipped_experiment_is_in_order(run):
+    assert "interrupt" in run("lab", "--list").stdout
+    listed = run("lab", "--list", "interrupt").stdout
+    for name in ("range-sum", "levenshtein", "many-inserts", "copy-csv", "ctas", "delete"):
+        assert name in listed
+
+
+def test_only_chooses_queries(run, ini, tmp_path):
+    done = run("lab", "--quiet", "--json", "--only", "ear*", "--out", str(tmp_path / "out"), ini)
+    assert {t["query"] for t in json.loads(done.stdout)["trials"]} == {"early"}
+    assert run("lab", "--only", "nosuch", "--out", str(tmp_path / "o2"), ini).returncode == 2
+    assert pathlib.Path(tmp_path / "o2").exists() is False

@@ -1,0 +1,366 @@
+"""gilotine query: limits, signals, readers that leave, locked files, killed writers, spilling."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from conftest import our_children
+from query_support import LONG, STUBBORN, WAIT, Query, end, needs_duckdb, wait_for
+
+MS = 1_000_000
+
+
+@pytest.fixture
+def query(gilotine, tmp_path):
+    needs_duckdb()
+    started = Query(gilotine, tmp_path)
+    yield started
+    started.close()
+
+
+def hogs() -> float:
+    """How much later than on an idle machine anything may be here: other people's load counts."""
+    return 1.0 + os.getloadavg()[0] / (os.cpu_count() or 1)
+
+
+# --- Limits ---
+
+
+def test_a_soft_limit_stops_what_listens(query):
+    done, record = query.record("--soft", "0.4", "--hard", "20", LONG)
+    assert done.returncode == 124 and done.stdout == b""
+    assert (record["outcome"], record["reason"]) == ("soft-timeout", "deadline-soft")
+    assert record["acknowledged"] == "calling" and record["committed"] == "no"
+    assert 0 <= record["overshoot_ns"] < 500 * MS * hogs()
+    text = done.stderr.decode()
+    assert "soft limit of 400.0 ms reached: the query stopped" in text and " late" in text
+    assert "DuckDB reacted to the interrupt" in text and "nothing was written" in text
+
+
+@pytest.mark.parametrize("domain", ["auto", "subreaper"])
+def test_a_hard_limit_kills_what_does_not(query, domain):
+    done, record = query.record("--domain", domain, "--soft", "0.3", "--hard", "0.5", STUBBORN)
+    assert done.returncode == 137 and done.stdout == b""
+    assert (record["outcome"], record["reason"], record["signal"]) == ("hard-timeout", "deadline-hard", 9)
+    assert record["interrupted_ns"] is not None and record["answered_ns"] is None
+    assert 0 <= record["overshoot_ns"] < 250 * MS * hogs()
+    assert domain in ("auto", record["domain"])
+    text = done.stderr.decode()
+    assert "hard limit of 500.0 ms reached: the query was killed" in text
+    assert "did not react" in text and "nothing was written" in text
+
+
+def test_without_a_soft_limit_nothing_is_asked(query):
+    done, record = query.record("--hard", "0.4", LONG)
+    assert done.returncode == 137 and record["interrupted_ns"] is None
+    assert b"was not asked to stop" in done.stderr
+
+
+def test_a_killed_write_is_not_said_to_have_not_happened(query):
+    done, record = query.record("--db", "d.db", "--hard", "0.5", f"create table t as {STUBBORN}")
+    assert done.returncode == 137 and record["committed"] == "maybe"
+    assert b"a write may have happened" in done.stderr
+    assert query.value("--db", "d.db", "select count(*) from duckdb_tables()") == 0
+
+
+def test_a_commit_before_the_limit_is_told(query):
+    sql = f"create table t as select 1 as i; {LONG}"
+    done, record = query.record("--db", "d.db", "--soft", "0.5", "--hard", "20", sql)
+    assert record["committed"] == "yes"
+    assert b"committed" in done.stderr
+    assert query.value("--db", "d.db", "select i from t") == 1
+
+
+def test_cpu_time_has_a_limit(query):
+    done, record = query.record("--cpu", "0.3", "--hard", "30", LONG)
+    assert (done.returncode, record["outcome"], record["reason"]) == (114, "over-limit", "cpu")
+
+
+def test_an_outer_deadline_bounds_a_query(query):
+    until = time.clock_gettime_ns(time.CLOCK_MONOTONIC) + 500 * MS
+    begin = time.monotonic()
+    done = query("--hard", "50", LONG, env={"GILOTINE_DEADLINE": str(until)})
+    assert done.returncode == 137 and time.monotonic() - begin < 20
+    assert b"environment GILOTINE_DEADLINE" in done.stderr
+
+
+def test_a_deadline_that_has_passed_ends_it_before_it_begins(query):
+    done, record = query.record("--hard", "0.000001", "select 1")
+    assert done.returncode == 137 and record["started_ns"] is None and record["committed"] == "no"
+    assert b"before the query could begin" in done.stderr
+
+
+def test_a_limit_that_is_not_reached_changes_nothing(query):
+    done, record = query.record("--json", "--soft", "20", "--hard", "30", "select 42 as a")
+    assert json.loads(done.stdout) == [{"a": 42}] and done.returncode == 0
+    assert (record["outcome"], record["reason"], record["rows"]) == ("value", "answer", 1)
+    assert record["overshoot_ns"] is None and record["error_class"] is None
+
+
+def test_the_record_of_an_error_names_its_class(query):
+    done, record = query.record("selec 1")
+    assert (record["outcome"], record["error_class"], done.returncode) == ("error", "syntax", 1)
+
+
+def test_a_record_goes_to_a_descriptor(query):
+    reader, writer = os.pipe()
+    process = query.start("--report", str(writer), "select 1", pass_fds=[writer])
+    os.close(writer)
+    with os.fdopen(reader) as stream:
+        record = json.loads(stream.read())
+    process.communicate(timeout=WAIT)
+    assert process.returncode == 0 and record["outcome"] == "value"
+
+
+# --- Readers and signals ---
+
+
+@pytest.mark.parametrize("form", ["csv", "ndjson", "json", "table", "markdown"])
+def test_a_reader_that_leaves_ends_the_query_quietly(query, form):
+    process = query.start("--format", form, "select i, repeat('x', 100) s from range(2000000000) t(i)")
+    assert process.stdout.readline() != b""
+    process.stdout.close()
+    assert process.wait(timeout=WAIT) == -signal.SIGPIPE
+    assert process.stderr.read() == b""
+    process.stderr.close()
+
+
+def test_a_reader_that_leaves_before_there_is_anything_is_noticed(query):
+    process = query.start(LONG)
+    process.stdout.close()
+    assert process.wait(timeout=WAIT) == -signal.SIGPIPE
+    assert process.stderr.read() == b""
+    process.stderr.close()
+
+
+def test_a_result_larger_than_memory_streams(query):
+    process = query.start("--format", "csv", "select i, repeat('x', 100) s from range(3000000) t(i)")
+    peak, total = 0, 0
+    for piece in iter(lambda: process.stdout.read(1 << 20), b""):
+        total += len(piece)
+        status = open(f"/proc/{process.pid}/status").read() if process.poll() is None else ""
+        if "VmHWM" in status:
+            peak = max(peak, int(status.split("VmHWM:")[1].split()[0]))
+    end(process)
+    assert process.returncode == 0 and total > 300_000_000
+    assert 0 < peak < 120_000  # kB
+
+
+def test_a_slow_reader_does_not_hold_the_limit(query):
+    process = query.start("--hard", "1", "--format", "csv", "select i, repeat('x', 100) s from range(2000000000) t(i)")
+    process.stdout.read(1)
+    executors = [entry for entry in descendants(process.pid) if "gilotine-duckdb" in entry[1]]
+    assert executors
+    wait_for(lambda: not [1 for entry in descendants(process.pid) if "gilotine-duckdb" in entry[1]])
+    out, err = process.communicate(timeout=WAIT)
+    assert process.returncode == 137 and b"hard limit" in err
+
+
+def descendants(pid: int) -> list[tuple[int, str]]:
+    parents, names = {}, {}
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            try:
+                stat = open(f"/proc/{name}/stat", "rb").read()
+                names[int(name)] = open(f"/proc/{name}/cmdline", "rb").read().replace(b"\0", b" ").decode(errors="replace")
+                parents[int(name)] = int(stat[stat.rindex(b")") + 2 :].split()[1])
+            except OSError:
+                continue
+    found, level = [], {pid}
+    while level:
+        level = {child for child, parent in parents.items() if parent in level}
+        found += [(child, names[child]) for child in level]
+    return found
+
+
+def has_executor(process: subprocess.Popen) -> bool:
+    assert process.poll() is None, process.communicate()
+    return any("gilotine-duckdb" in name for _, name in descendants(process.pid))
+
+
+@pytest.mark.parametrize("sql", [LONG, STUBBORN])
+@pytest.mark.parametrize(("signo", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_cancels(query, sql, signo, code):
+    process = query.start(sql)
+    wait_for(lambda: has_executor(process))
+    time.sleep(0.1)
+    process.send_signal(signo)
+    out, err = process.communicate(timeout=WAIT)
+    assert (process.returncode, out) == (code, b"") and b"cancelled" in err
+
+
+def test_an_ignored_signal_stays_ignored(query):
+    process = query.start("--hard", "0.8", LONG, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN))
+    wait_for(lambda: has_executor(process))
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=WAIT)
+    assert process.returncode == 137
+
+
+def test_killed_itself_it_takes_the_executor_along(query):
+    process = query.start(STUBBORN)
+    wait_for(lambda: has_executor(process))
+    family = [pid for pid, _ in descendants(process.pid)]
+    end(process, signal.SIGKILL)
+    wait_for(lambda: not [pid for pid in family if os.path.exists(f"/proc/{pid}") and not is_zombie(pid)])
+    # Its temporary folder is removed by the next query.
+    query.good("select 1")
+    assert not [name for name in os.listdir(os.environ["TMPDIR"]) if "duckdb" in name]
+
+
+def is_zombie(pid: int) -> bool:
+    try:
+        stat = open(f"/proc/{pid}/stat").read()
+    except OSError:
+        return True
+    return stat[stat.rindex(")") + 2] == "Z"
+
+
+# --- Files that others hold ---
+
+
+@pytest.fixture
+def holder(query):
+    """A query that holds d.db for long."""
+    query.good("--db", "d.db", "create table t as select 1 as i")
+    # With limits it waits, should one of the looks below have the file when it wants it.
+    process = query.start("--soft", "500", "--hard", "600", "--db", "d.db", f"insert into t {LONG.replace('sum', 'count')}")
+    wait_for(lambda: has_executor(process))
+    wait_for(lambda: b"locked" in query("--db", "d.db", "select 1").stderr)
+    yield process
+    end(process, signal.SIGTERM)
+
+
+def test_a_locked_file_is_an_error_that_names_the_holder(query, holder):
+    done, record = query.record("--db", "d.db", "from t")
+    (pid,) = [pid for pid, name in descendants(holder.pid) if "gilotine-duckdb" in name and "--temp-dir" in name and "gilotine-init" not in name.split()[0]]
+    assert (done.returncode, record["error_class"], record["holder_pid"]) == (1, "locked", pid)
+    text = done.stderr.decode()
+    assert f"pid {pid}" in text and f"pid {holder.pid}" in text and "insert into t" in text
+    assert holder.poll() is None
+
+
+def test_a_stranger_is_named_and_left_alone(query, tmp_path):
+    query.good("--db", "d.db", "create table t(i int)")
+    code = (
+        "import fcntl, struct, sys, time\n"
+        "f = open(sys.argv[1], 'r+b')\n"
+        "fcntl.lockf(f, fcntl.LOCK_EX)\n"
+        "print('held', flush=True); time.sleep(600)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "d.db"), "stranger"], stdout=subprocess.PIPE) as stranger:
+        try:
+            assert stranger.stdout.readline() == b"held\n"
+            done = query("--db", "d.db", "--soft", "0.4", "--hard", "5", "from t")
+            assert done.returncode == 124
+            assert f"locked by pid {stranger.pid}" in done.stderr.decode() and b"stranger" in done.stderr
+            done = query("--db", "d.db", "--hard", "0.4", "from t")
+            assert done.returncode == 137 and f"pid {stranger.pid}" in done.stderr.decode()
+            assert stranger.poll() is None
+        finally:
+            stranger.kill()
+
+
+def test_a_file_that_becomes_free_is_waited_for(query, holder):
+    waiting = query.start("--db", "d.db", "--format", "csv", "--soft", "50", "--hard", "55", "select count(*) n from t")
+    time.sleep(0.3)
+    assert waiting.poll() is None
+    end(holder, signal.SIGINT)
+    out, err = waiting.communicate(timeout=WAIT)
+    assert (out, err, waiting.returncode) == (b"n\r\n1\r\n", b"", 0)
+
+
+def test_a_signal_ends_the_wait_for_a_file(query, holder):
+    waiting = query.start("--db", "d.db", "--hard", "55", "from t")
+    time.sleep(0.3)
+    waiting.send_signal(signal.SIGINT)
+    waiting.communicate(timeout=WAIT)
+    assert waiting.returncode == 130 and holder.poll() is None
+
+
+# --- Writers that are killed ---
+
+SCRIPT = "insert into t select {n}, i from range(500) r(i); copy (select {n} as n) to 'done-{n}.csv';"
+
+
+def test_killed_writers_leave_a_whole_file_and_announced_commits(query, tmp_path):
+    """kill -9 of everything at random instants: a statement's COPY comes after the commit before it."""
+    seed = int.from_bytes(os.urandom(4), "big")
+    print("seed", seed)
+    rng = random.Random(seed)
+    query.good("--db", "d.db", "create table t(n int, i int)")
+    number = 0
+    for _ in range(8):
+        (tmp_path / "batch.sql").write_text("".join(SCRIPT.format(n=number + k) for k in range(400)))
+        process = query.start("--db", "d.db", "-f", "batch.sql")
+        wait_for(lambda: has_executor(process) or process.poll() is not None)
+        time.sleep(rng.uniform(0, 0.5))
+        victims = [pid for pid, name in descendants(process.pid) if "gilotine-duckdb" in name]
+        if rng.random() < 0.5 or not victims:
+            end(process, signal.SIGKILL)
+        else:
+            os.kill(rng.choice(victims), signal.SIGKILL)
+            process.communicate(timeout=WAIT)
+        announced = {int(p.name[5:-4]) for p in tmp_path.glob("done-*.csv")}
+        rows = query.rows("--db", "d.db", "--hard", "50", "--soft", "40", "select n, count(*) c, sum(i) s from t group by n")
+        assert all((row["c"], row["s"]) == (500, 124750) for row in rows), rows
+        assert announced <= {row["n"] for row in rows}
+        number += 400
+    # Half-written COPY files are gone with the folder of the executor that wrote them.
+    assert [p.name for p in tmp_path.glob(".gilotine-*")] == []
+
+
+def test_two_queries_on_a_file_after_a_kill(query):
+    query.good("--db", "d.db", "create table t as select i from range(1000) t(i)")
+    assert query("--db", "d.db", "--hard", "0.4", f"insert into t {STUBBORN}").returncode == 137
+    both = [query.start("--db", "d.db", "--soft", "40", "--hard", "50", f"insert into t values ({n})") for n in (1, 2)]
+    for process in both:
+        process.communicate(timeout=WAIT)
+        assert process.returncode == 0
+    assert query.value("--db", "d.db", "select count(*) from t") == 1002
+
+
+SOURCE = "select (i * 2654435761) % 4294967296 as h, i::varchar || 'abc' as s from range({n}) t(i)"
+SUMS = "select count(*) n, sum(h) h, sum(length(s)) l from "
+
+
+def spilled_bytes() -> int:
+    total = 0
+    for folder, _, names in os.walk(os.environ["TMPDIR"]):
+        if "spill" in folder:
+            for name in names:
+                try:
+                    total += os.stat(os.path.join(folder, name)).st_size
+                except OSError:
+                    continue
+    return total
+
+
+def test_two_that_spill_at_once_give_the_right_numbers(query):
+    sizes = (14_000_000, 15_000_000)
+    wanted = {n: query.rows(f"{SUMS} ({SOURCE.format(n=n)})") for n in sizes}
+    both = {
+        n: query.start("--json", "--memory", "250M", f"create temp table t as {SOURCE.format(n=n)}; {SUMS} t") for n in sizes
+    }
+    most = 0
+    while any(process.poll() is None for process in both.values()):
+        most = max(most, spilled_bytes())
+        time.sleep(0.02)
+    for n, process in both.items():
+        out, err = process.communicate(timeout=WAIT)
+        assert (process.returncode, err) == (0, b""), err
+        assert json.loads(out) == wanted[n]
+    assert most > 0, "nothing was spilled: the test shows nothing"
+
+
+def test_no_folder_is_left_in_the_temporary_one(query):
+    before = set(os.listdir(os.environ["TMPDIR"]))
+    query.good("select 1")
+    query("--hard", "0.3", STUBBORN)
+    assert set(os.listdir(os.environ["TMPDIR"])) == before
+    assert our_children() == []

@@ -25,12 +25,12 @@ world_start (gpointer world, GtSlot *slot)
 static gint64
 memory_for (const GtLimits *limits)
 {
-  const gint64 own = G_GINT64_CONSTANT (64) << 20;
+  const gint64 own = G_GINT64_CONSTANT (160) << 20;
   GtLimitSource from = limits->from[GT_LIMIT_MEMORY];
   gint64 wall = limits->memory_bytes;
   if (from != GT_LIMIT_FROM_OPTION && from != GT_LIMIT_FROM_CGROUP)
     return 0;
-  return MAX (wall - MAX (own, wall / 8), wall / 2);
+  return MAX (wall - MAX (own, wall / 4), wall / 2);
 }
 
 static gint64

@@ -94,7 +94,7 @@ def test_manual_pages_render(page):
     assert page.partition(".")[0] in rendered(page)
 
 
-@pytest.mark.parametrize("name", ["lab", "send", "census", "run", "doctor"])
+@pytest.mark.parametrize("name", ["lab", "send", "census", "run", "query", "doctor"])
 def test_every_option_of_the_help_is_in_the_manual(run, name):
     text = run(name, "--help").stdout
     shown = set(re.findall(r"--([a-z-]+)", text.partition("Application Options:")[2] or text))

@@ -72,6 +72,7 @@ void end_now (Init *init, GtFamilyCause cause);
 /* By the system call: glibc keeps its hands on signals 32 and 33, which can be inherited as ignored
  * like any other. */
 void reset_signal (int signo);
+void ignore_signal (int signo);
 /* Reads the lifeline without blocking. */
 void take_orders (Init *init);
 

@@ -106,6 +106,14 @@ reset_signal (int signo)
   syscall (SYS_rt_sigaction, signo, as_default, NULL, sizeof (unsigned long));
 }
 
+void
+ignore_signal (int signo)
+{
+  /* The kernel's struct begins with the handler. */
+  static const unsigned long as_ignored[8] = { (unsigned long) SIG_IGN };
+  syscall (SYS_rt_sigaction, signo, as_ignored, NULL, sizeof (unsigned long));
+}
+
 static int
 exit_code (int wait_status)
 {

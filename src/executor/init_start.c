@@ -35,9 +35,10 @@ set_signals (const Options *options)
   sigemptyset (&blocked);
   for (int signo = 1; signo < NSIG; signo++) {
     const uint64_t bit = UINT64_C (1) << (signo - 1);
-    reset_signal (signo);
     if ((options->ignored & bit) != 0)
-      (void) signal (signo, SIG_IGN);
+      ignore_signal (signo);
+    else
+      reset_signal (signo);
     if ((options->blocked & bit) != 0)
       sigaddset (&blocked, signo);
   }

@@ -605,7 +605,8 @@ def test_inherited_signals_do_not_matter_and_no_core_is_dumped(make):
     client = make(preexec_fn=inherit)
     status = dict(line.split(":\t", 1) for line in Path(f"/proc/{client.process.pid}/status").read_text().splitlines())
     assert int(status["SigBlk"], 16) == 0
-    assert int(status["SigIgn"], 16) == 1 << (signal.SIGPIPE - 1)
+    # 32 and 33 are glibc's own: whoever started the tests may have left them ignored.
+    assert int(status["SigIgn"], 16) & ~(0b11 << 31) == 1 << (signal.SIGPIPE - 1)
     (core,) = [line for line in Path(f"/proc/{client.process.pid}/limits").read_text().splitlines() if "core" in line]
     assert core.split()[4:6] in (["1", "1"], ["0", "0"])
     client.process.terminate()

@@ -1,8 +1,10 @@
 """gilotine run against its oracle, GNU timeout: what both offer must come out the same."""
 
+import ctypes
 import json
 import os
 import pathlib
+import platform
 import re
 import shutil
 import signal
@@ -249,6 +251,16 @@ def test_the_command_gets_the_signal_state_that_timeout_hands_on(gilotine, how, 
         preexec_fn=spoil(**{how: kept}),
         restore_signals=False,
     )
+
+
+def test_a_signal_that_glibc_hides_is_handed_on_too(gilotine):
+    libc = ctypes.CDLL(None)
+    number = 13 if platform.machine() == "x86_64" else 134
+
+    def ignore_32():
+        libc.syscall(number, 32, (ctypes.c_ulong * 8)(1), None, 8)
+
+    same(gilotine, "5", "grep", "^SigIgn", "/proc/self/status", preexec_fn=ignore_32, restore_signals=False)
 
 
 def test_what_a_shell_or_nohup_ignores_stays_ignored(gilotine):

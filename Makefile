@@ -14,7 +14,10 @@ C_FILES = $(shell find src include tests bench -name '*.[ch]' 2>/dev/null)
 .PHONY: all deps lab check unit e2e layers format check-format tidy asan analyzer clang fuzz \
         interpreters install clean help
 
+# A folder that was configured before there was a DuckDB has no gilotine-duckdb: look again.
 all: $(BUILD)/build.ninja
+	@if tools/find-duckdb >/dev/null 2>&1 && ! grep -q gilotine-duckdb $(BUILD)/build.ninja; then \
+	  meson setup --reconfigure $(BUILD); fi
 	ninja -C $(BUILD)
 
 help:
@@ -38,16 +41,16 @@ interpreters: deps
 	@# Where DuckDB's own archive is out of reach it comes through npm and Go.
 	tools/fetch-duckdb || { tools/deps registries && tools/fetch-duckdb; }
 
-lab: deps all interpreters
+lab: deps interpreters all
 	$(BUILD)/src/cli/gilotine lab $(LAB) --broker $(BROKER) $(ARGS)
 
-check: deps check-format layers unit e2e
+check: deps check-format layers interpreters unit e2e
 
 unit: all
 	meson test -C $(BUILD) --print-errorlogs --suite unit
 
 # The tests' own interpreter is one of those that interpreters: makes.
-e2e: all interpreters
+e2e: interpreters all
 	GILOTINE_BUILD=$(abspath $(BUILD)) tools/pytest tests/e2e $(PYTEST)
 
 layers:

@@ -18,7 +18,7 @@ WAIT = 60.0
 
 def needs_duckdb() -> None:
     if not (build_dir() / "src/executor/gilotine-duckdb").exists():
-        pytest.skip("gilotine-duckdb is not built: there was no DuckDB")
+        pytest.fail("gilotine-duckdb is not built: run 'make interpreters all'")
 
 
 class Query:

@@ -62,13 +62,13 @@ def interpreter_with(free_threaded: bool) -> Interpreter:
         it = parameter.values[0]
         if it is not None and it.free_threaded == free_threaded:
             return it
-    pytest.skip("that interpreter is not built: run tools/build-python")
+    pytest.fail("that interpreter is not built: run 'make interpreters'")
 
 
 def library() -> str:
     path = manifest().get("duckdb", "library", fallback=None)
     if path is None:
-        pytest.skip("no DuckDB library: run tools/fetch-duckdb")
+        pytest.fail("no DuckDB library: run 'make interpreters'")
     return path
 
 

@@ -22,7 +22,7 @@ STUBBORN = "select max(levenshtein(repeat('ab',{n}), repeat('ba',{n}+i::int))) f
 def program() -> str:
     path = Path(os.environ.get("GILOTINE_DUCKDB", build_dir() / "src/executor/gilotine-duckdb"))
     if not path.exists():
-        pytest.skip(f"{path} is not built: there was no DuckDB")
+        pytest.fail(f"{path} is not built: run 'make interpreters all'")
     return str(path)
 
 

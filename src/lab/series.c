@@ -280,6 +280,7 @@ on_final (GtRun *run, GtSeries *series, const json_t *record, GError **error)
   run->complete = TRUE;
   run->left = integer_of (record, "left");
   run->interrupted = json_is_true (json_object_get (record, "interrupted"));
+  run->failed = run->interrupted || json_is_string (json_object_get (record, "error"));
   return TRUE;
 }
 

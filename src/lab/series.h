@@ -45,6 +45,7 @@ typedef struct {
   guint cpus;
   gboolean complete; /* the final record is there and says so */
   gboolean interrupted;
+  gboolean failed; /* it ended before its last subject had: interrupted, or by an error */
   gint64 left;
   GPtrArray *series; /* GtSeries, in the order of the run */
 } GtRun;

@@ -39,7 +39,7 @@ evidence_of (const GtRun *run, const GtTally *tally)
   const GtSubject *subject = tally->series->subject;
   const GtSeries *last = run->series->pdata[run->series->len - 1];
   Evidence e = { .subject = subject,
-                 .cut = tally->series == last && (run->interrupted || !run->complete),
+                 .cut = tally->series == last && (run->failed || !run->complete),
                  .tally = tally,
                  .iterations = tally->iterations->len,
                  .tolerance = subject->settings[GT_SETTING_TOLERANCE] };

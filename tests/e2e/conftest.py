@@ -3,6 +3,7 @@
 import ctypes
 import os
 import pathlib
+import shutil
 import subprocess
 import tempfile
 import time
@@ -78,10 +79,36 @@ def nothing_is_left_behind():
     # A folder of our own, so that what is left in it is ours. Short: sockets' paths have little room.
     with tempfile.TemporaryDirectory(prefix="gt-", ignore_cleanup_errors=True) as folder:
         os.environ["TMPDIR"] = tempfile.tempdir = folder
+        os.chmod(folder, 0o711)
         yield
         wait_until_none(lambda: our_children() or our_temp_files())
         assert our_children() == []
         assert our_temp_files() == set()
+
+
+PUBLIC_PROGRAMS = (
+    "src/cli/gilotine",
+    "src/cli/gilotine-full",
+    "src/executor/gilotine-init",
+    "tests/e2e/family-run",
+    "tests/e2e/brood",
+)
+
+
+@pytest.fixture(scope="session")
+def public_build(nothing_is_left_behind):
+    """The build folder's programs where every user may run them: a clone may lie in a folder that is its
+    owner's alone."""
+    public = pathlib.Path(os.environ["TMPDIR"]) / "public"
+    old = os.umask(0o022)
+    try:
+        for program in PUBLIC_PROGRAMS:
+            (public / program).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(build_dir() / program, public / program)
+    finally:
+        os.umask(old)
+    yield public
+    shutil.rmtree(public)
 
 
 @pytest.fixture(autouse=True)

@@ -277,13 +277,9 @@ def test_an_installation_without_its_keeper(gilotine, tmp_path):
     assert reasons == {"not tried: gilotine-init is missing"}
 
 
-def test_an_unprivileged_user(gilotine):
-    if os.geteuid() != 0:
-        pytest.skip("the other tests are it")
-    init = build_dir() / "src/executor/gilotine-init"
-    if any(subprocess.run(["test", "-x", path], user=NOBODY, check=False).returncode for path in (gilotine, init)):
-        pytest.skip("the build folder is root's own")
-    code, report = doctor(gilotine, "doctor", user=NOBODY, group=NOBODY, extra_groups=[],
+@needs_root
+def test_an_unprivileged_user(public_build):
+    code, report = doctor(str(public_build / "src/cli/gilotine"), "doctor", user=NOBODY, group=NOBODY, extra_groups=[],
                           env={"PATH": os.environ["PATH"], "HOME": "/nonexistent"}, cwd="/")
     assert code == 0 and report["holds"]
     assert facts(report, "privileges") == {

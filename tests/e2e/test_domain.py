@@ -144,6 +144,12 @@ def need(offered: dict[str, bool], domain: str) -> None:
         pytest.skip(f"this machine does not offer {domain}")
 
 
+@pytest.fixture
+def public(public_build):
+    """public(path of a program of the build folder): its copy that any user may run."""
+    return lambda path: str(public_build / pathlib.Path(path).relative_to(build_dir()))
+
+
 def as_nobody(*args: str) -> list[str]:
     if os.geteuid() != 0 or shutil.which("setpriv") is None:
         pytest.skip("needs root and setpriv to become somebody else")
@@ -453,7 +459,9 @@ def test_a_limit_of_processes_holds(family_run, brood, offered, domain):
         assert report["killed"] <= 20
 
 
-def test_unprivileged_limits_are_watched(family_run, brood):
+def test_unprivileged_limits_are_watched(family_run, brood, public):
+    family_run, brood = public(family_run), public(brood)
+
     def limited(*args):
         return run(as_nobody(family_run)[0], *as_nobody(family_run)[1:], *args)
 
@@ -466,15 +474,16 @@ def test_unprivileged_limits_are_watched(family_run, brood):
 
 
 @pytest.mark.parametrize("domain", ["userns", "subreaper"])
-def test_an_ordinary_user_has_domains_too(family_run, brood, offered, token, domain):
+def test_an_ordinary_user_has_domains_too(family_run, public, offered, token, domain):
     need(offered, domain)
-    command = as_nobody(family_run, f"--domain={domain}", "--kill-after=0.4", "--", "/usr/bin/python3", "-c", SRC)
+    command = as_nobody(public(family_run), f"--domain={domain}", "--kill-after=0.4", "--", "/usr/bin/python3", "-c", SRC)
     report = run(command[0], *command[1:], token, "stay")
     assert (report["state"], report["domain"], alive(token)) == ("gone", domain, [])
     assert report["killed"] >= 7
 
 
-def test_a_domain_that_was_asked_for_is_refused_not_replaced(family_run):
+def test_a_domain_that_was_asked_for_is_refused_not_replaced(family_run, public):
+    family_run = public(family_run)
     for domain in ("cgroup", "pidns", "pidns+cgroup"):
         command = as_nobody(family_run, f"--domain={domain}", "--", "true")
         report = run(command[0], *command[1:])

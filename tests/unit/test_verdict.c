@@ -238,8 +238,8 @@ what_the_run_did_not_finish_is_not_judged (void)
   add_held (&s, "a", "fork");
   begin (&s, "b", "process", "fork", "capi");
   sample (&s, 5000, 200, 0, 0, "");
-  add (&s,
-       json_pack ("{ss sI si sb}", "k", "final", "t", (json_int_t) 1, "left", 0, "interrupted", 1));
+  add (&s, json_pack ("{ss sI si sb ss}", "k", "final", "t", (json_int_t) 1, "left", 0,
+                      "interrupted", 0, "error", "connection lost"));
   g_autoptr (GPtrArray) findings = gt_findings_new (s.run);
   g_assert_cmpint (finding (findings, 0)->verdict, ==, GT_VERDICT_HELD);
   g_assert_cmpint (finding (findings, 1)->verdict, ==, GT_VERDICT_UNFINISHED);

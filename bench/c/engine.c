@@ -35,7 +35,7 @@ report (const char *name, GArray *values_ns)
   guint n = values_ns->len;
 #define AT(share)                                                                                  \
   ((double) g_array_index (values_ns, gint64, MIN (n - 1, (guint) (n * (share)))) / 1e3)
-  printf ("%-44s n=%-6u p50 %9.1f us  p99 %9.1f us  max %9.1f us\n", name, n, AT (0.5), AT (0.99),
+  printf ("%-54s n=%-6u p50 %9.1f us  p99 %9.1f us  max %9.1f us\n", name, n, AT (0.5), AT (0.99),
           AT (1));
   fflush (stdout);
   g_array_set_size (values_ns, 0);
@@ -265,34 +265,39 @@ bare_timer (guint n, const char *name)
   report (text, late);
 }
 
-static GArray *
-start_hogs (guint n)
+/* Somebody else's work: in our session the kernel's autogroup would count it as ours, and a thread
+ * of ours that wakes would have to wait for its own group's turn. `sessions`: as many people as
+ * hogs, each with as large a share of the machine as we have; else one. */
+static pid_t
+start_hogs (guint n, gboolean sessions)
 {
-  GArray *pids = g_array_new (FALSE, FALSE, sizeof (pid_t));
-  for (guint i = 0; i < n; i++) {
-    pid_t pid = fork ();
-    if (pid == 0) {
-      prctl (PR_SET_PDEATHSIG, SIGKILL);
-      /* Somebody else's work: in our session the kernel's autogroup would count it as ours, and
-       * a thread of ours that wakes would have to wait for its own group's turn. */
+  pid_t first = fork ();
+  if (first != 0)
+    return first;
+  prctl (PR_SET_PDEATHSIG, SIGKILL);
+  setsid ();
+  for (guint i = 1; i < n; i++) {
+    if (fork () != 0)
+      continue;
+    prctl (PR_SET_PDEATHSIG, SIGKILL);
+    if (sessions)
       setsid ();
-      for (;;)
-        ;
-    }
-    g_array_append_val (pids, pid);
+    break;
   }
-  return pids;
+  for (;;)
+    ;
 }
 
 static void
-stop_hogs (GArray *pids)
+kills_among_hogs (guint n, guint hogs, gboolean sessions)
 {
-  for (guint i = 0; i < pids->len; i++) {
-    pid_t pid = g_array_index (pids, pid_t, i);
-    kill (pid, SIGKILL);
-    waitpid (pid, NULL, 0);
-  }
-  g_array_unref (pids);
+  pid_t first = start_hogs (hogs, sessions);
+  g_autofree char *name
+      = g_strdup_printf ("kill, %u hogs%s", hogs, sessions ? ", a session each" : "");
+  bare_timer (n, name);
+  kills (n, 1, name);
+  kill (first, SIGKILL); /* its children die with it */
+  waitpid (first, NULL, 0);
 }
 
 int
@@ -311,11 +316,8 @@ main (int argc, char **argv)
   bare_timer (n_kills, "kill");
   kills (n_kills, 1, "kill");
   kills (n_kills / 4, 0, "kill, no spare");
-  GArray *hogs = start_hogs (n_hogs);
-  g_autofree char *name = g_strdup_printf ("kill, %u hogs", n_hogs);
-  bare_timer (n_kills, name);
-  kills (n_kills, 1, name);
-  stop_hogs (hogs);
+  kills_among_hogs (n_kills, n_hogs, FALSE);
+  kills_among_hogs (n_kills, n_hogs, TRUE);
   many (n_jobs);
   return 0;
 }

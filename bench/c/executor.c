@@ -1,8 +1,8 @@
 /* What a query costs through a warm executor, beside the same query in this process.
  *
- *     bench/round_trip GILOTINE-DUCKDB LIBDUCKDB [SQL [ROUNDS]]
+ *     bench-executor GILOTINE-DUCKDB LIBDUCKDB [SQL [ROUNDS]]
  *
- * Both run in turns, so that a noisy machine disturbs both. Prints microseconds. */
+ * Both run in turns of ten, so that a noisy machine disturbs both. Prints microseconds. */
 #include "executor/wire.h"
 #include "executor/wire_head.h"
 #include "os/clock.h"
@@ -28,6 +28,8 @@
   X (duckdb_destroy_result)                                                                        \
   X (duckdb_disconnect)                                                                            \
   X (duckdb_close)
+
+#define BLOCK 10
 
 typedef struct {
 /* NOLINTNEXTLINE(bugprone-macro-parentheses): a member's name cannot stand in them */
@@ -160,16 +162,19 @@ run (const Library *library, Executor *executor, const char *sql, int rounds)
   if (library->duckdb_open (NULL, &database) != DuckDBSuccess
       || library->duckdb_connect (database, &connection) != DuckDBSuccess)
     g_error ("DuckDB does not open");
-  for (int i = -rounds / 10; i < rounds; i++) {
-    GtInstant begin = gt_instant_now ();
-    call (library, connection, sql);
-    GtInstant between = gt_instant_now ();
-    ask (executor, body);
-    gint64 end = gt_instant_now ().ns;
-    if (i < 0)
-      continue;
-    inside[i] = between.ns - begin.ns;
-    outside[i] = end - between.ns;
+  rounds -= rounds % BLOCK;
+  int warming = rounds / 10 / BLOCK * BLOCK;
+  for (int i = -warming; i < rounds; i += BLOCK) {
+    for (int k = 0; k < BLOCK; k++) {
+      GtInstant begin = gt_instant_now ();
+      call (library, connection, sql);
+      inside[MAX (i, 0) + k] = gt_instant_now ().ns - begin.ns;
+    }
+    for (int k = 0; k < BLOCK; k++) {
+      GtInstant begin = gt_instant_now ();
+      ask (executor, body);
+      outside[MAX (i, 0) + k] = gt_instant_now ().ns - begin.ns;
+    }
   }
   double here = print ("in process", inside, rounds);
   double there = print ("executor", outside, rounds);
@@ -186,7 +191,7 @@ main (int argc, char **argv)
   Library library;
   Executor executor = { 0 };
   if (argc < 3)
-    g_error ("round_trip GILOTINE-DUCKDB LIBDUCKDB [SQL [ROUNDS]]");
+    g_error ("bench-executor GILOTINE-DUCKDB LIBDUCKDB [SQL [ROUNDS]]");
   g_autofree char *folder = g_dir_make_tmp ("gilotine-bench-XXXXXX", NULL);
   g_autofree char *temp_dir = g_build_filename (folder, "executor", NULL);
   start (&executor, argv[1], temp_dir);

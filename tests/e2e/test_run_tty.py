@@ -1,6 +1,8 @@
 """gilotine run at a terminal: real ptys, a real job-control shell."""
 
+import contextlib
 import os
+import pathlib
 import pty
 import re
 import select
@@ -75,6 +77,19 @@ class Terminal:
     def foreground(self) -> int:
         return os.tcgetpgrp(self.fd)
 
+    def expect_running(self, command: str) -> None:
+        """Waits until a process of that name is in the foreground: what is typed now is for it."""
+
+        def in_foreground() -> bool:
+            for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
+                with contextlib.suppress(OSError):
+                    name, fields = stat.read_text().split("(", 1)[1].rsplit(")", 1)
+                    if name == command and int(fields.split()[2]) == self.foreground():
+                        return True
+            return False
+
+        wait_until(in_foreground)
+
     def modes(self) -> list:
         return termios.tcgetattr(self.fd)
 
@@ -134,7 +149,7 @@ def test_both_sides_of_a_pipe_keep_the_terminal(shell, gilotine):
 
 def test_ctrl_c_ends_the_command_and_the_shell_sees_it(shell, gilotine):
     shell.send(f"'{gilotine}' run 30 sleep 30; echo code $?\n")
-    time.sleep(0.5)
+    shell.expect_running("sleep")
     shell.send("\x03")
     # bash gives the whole line up, as it does when the command itself dies of SIGINT.
     shell.expect(PROMPT, 10)
@@ -169,7 +184,7 @@ def test_ctrl_c_is_delivered_once(shell, gilotine, tmp_path):
 
 def test_ctrl_c_in_a_script_ends_the_script(terminal, gilotine):
     one = terminal("bash", "-c", f"'{gilotine}' run 30 sleep 30; echo not reached")
-    time.sleep(0.7)
+    one.expect_running("sleep")
     one.send("\x03")
     assert one.wait() == -signal.SIGINT
     assert "not reached" not in one.text
@@ -177,7 +192,7 @@ def test_ctrl_c_in_a_script_ends_the_script(terminal, gilotine):
 
 def test_ctrl_z_and_fg(shell, gilotine):
     shell.send(f"'{gilotine}' run 60 cat\n")
-    time.sleep(0.5)
+    shell.expect_running("cat")
     shell.send("one\n")
     shell.expect("one\r\none\r\n")
     shell.send("\x1a")
@@ -185,7 +200,7 @@ def test_ctrl_z_and_fg(shell, gilotine):
     shell.expect(PROMPT)
     shell.send("fg\n")
     shell.expect("run 60 cat")
-    time.sleep(0.3)
+    shell.expect_running("cat")
     shell.send("two\n")
     shell.expect("two\r\ntwo\r\n")
     shell.send("\x1a")  # and again
@@ -193,7 +208,7 @@ def test_ctrl_z_and_fg(shell, gilotine):
     shell.expect(PROMPT)
     shell.send("fg\n")
     shell.expect("run 60 cat")
-    time.sleep(0.3)
+    shell.expect_running("cat")
     shell.send("three\n")
     shell.expect("three\r\nthree\r\n")
     shell.send("\x04")
@@ -214,9 +229,8 @@ def test_a_command_that_stops_itself_stops_the_job(shell, gilotine):
 
 def test_the_limit_holds_for_a_stopped_job(shell, gilotine, tmp_path):
     pid_file = tmp_path / "pid"
-    shell.send(f"'{gilotine}' run -k 0.3 2 sh -c 'echo $$ > {pid_file}; exec sleep 60'\n")
-    wait_until(lambda: pids_in(pid_file))
-    time.sleep(0.3)
+    shell.send(f"'{gilotine}' run -k 0.3 4 sh -c 'echo $$ > {pid_file}; exec sleep 60'\n")
+    shell.expect_running("sleep")
     shell.send("\x1a")
     shell.expect("Stopped")
     wait_until(lambda: not alive(pids_in(pid_file)[0]), 10)
@@ -229,7 +243,7 @@ def test_a_background_job_that_reads_is_stopped_and_can_be_fetched(shell, giloti
     shell.expect(PROMPT)
     wait_until(lambda: shell.send("jobs\n") or (time.sleep(0.3), shell.read(0.2), "Stopped" in shell.text)[-1], 10)
     shell.send("fg\n")
-    time.sleep(0.3)
+    shell.expect_running("cat")
     shell.send("fetched\n")
     shell.expect("fetched\r\nfetched\r\n")
     shell.send("\x04")
@@ -241,11 +255,11 @@ def test_an_interactive_shell_under_the_run(terminal, gilotine):
     one = terminal(gilotine, "run", "60", "bash", "--norc", "--noprofile", "-i")
     one.expect(PROMPT)
     one.send("sleep 50\n")
-    time.sleep(0.5)
+    one.expect_running("sleep")
     one.send("\x03")
     one.expect(PROMPT)
     one.send("sleep 50\n")
-    time.sleep(0.5)
+    one.expect_running("sleep")
     one.send("\x1a")
     one.expect("Stopped")
     one.expect(PROMPT)
@@ -264,7 +278,7 @@ RAW = (
 )
 
 
-@pytest.mark.parametrize("options", [["-k", "0.2", "1"], ["-s", "KILL", "1"]])
+@pytest.mark.parametrize("options", [["-k", "0.2", "2.5"], ["-s", "KILL", "2.5"]])
 def test_a_kill_in_raw_mode_restores_the_terminal(terminal, gilotine, tmp_path, options):
     (tmp_path / "raw.py").write_text(RAW)
     line = f"{sys.executable} -S {tmp_path}/raw.py"
@@ -287,7 +301,7 @@ def test_an_ordinary_end_leaves_the_modes_as_the_command_set_them(terminal, gilo
 
 def test_the_foreground_comes_back_after_a_kill(terminal, gilotine):
     """The killed command, a shell, had given the terminal to a group of its own."""
-    one = terminal("sh", "-c", f"'{gilotine}' run -s KILL 1.5 bash --norc --noprofile -i; echo code $?; read x; echo got-$x")
+    one = terminal("sh", "-c", f"'{gilotine}' run -s KILL 3 bash --norc --noprofile -i; echo code $?; read x; echo got-$x")
     one.expect(PROMPT)
     wait_until(lambda: one.foreground() != one.pid)
     one.expect("code 137")
@@ -309,7 +323,7 @@ def test_less_works(shell, gilotine, tmp_path):
     shell.send("\x1a")
     shell.expect("Stopped")
     shell.send("fg\n")
-    time.sleep(0.3)
+    shell.expect_running("less")
     shell.send("q")
     shell.expect(PROMPT)
     shell.send("echo code $?\n")

@@ -569,10 +569,12 @@ def test_it_changes_nothing(gilotine, here):
     """No cgroup, file or process remains; the fixtures look after files and processes."""
     folders = [here["cgroups"]["facts"].get("own")]
     folders += [found["folder"] for found in here["controllers"]["facts"].values() if found]
-    own = re.compile(r"gilotine-")
+    own = re.compile(r"gilotine-[a-z]+-\d+-(\d+)-")
 
     def left() -> set[str]:
-        return {f"{folder}/{name}" for folder in filter(None, folders) for name in os.listdir(folder) if own.match(name)}
+        """Without what belongs to others who live."""
+        names = {f"{folder}/{name}": own.match(name) for folder in filter(None, folders) for name in os.listdir(folder)}
+        return {name for name, found in names.items() if found and not os.path.exists(f"/proc/{found[1]}")}
 
     before = left()
     enabled = [pathlib.Path(f, "cgroup.subtree_control") for f in filter(None, folders)]

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -28,41 +29,46 @@ def hogs() -> float:
     return 1.0 + os.getloadavg()[0] / (os.cpu_count() or 1)
 
 
+def soon(seconds: float) -> str:
+    """A limit that an executor has certainly started before."""
+    return f"{seconds * hogs():.2f}"
+
+
 # --- Limits ---
 
 
 def test_a_soft_limit_stops_what_listens(query):
-    done, record = query.record("--soft", "0.4", "--hard", "20", LONG)
+    done, record = query.record("--soft", soon(0.4), "--hard", "20", LONG)
     assert done.returncode == 124 and done.stdout == b""
     assert (record["outcome"], record["reason"]) == ("soft-timeout", "deadline-soft")
     assert record["acknowledged"] == "calling" and record["committed"] == "no"
     assert 0 <= record["overshoot_ns"] < 500 * MS * hogs()
     text = done.stderr.decode()
-    assert "soft limit of 400.0 ms reached: the query stopped" in text and " late" in text
+    assert re.search(r"soft limit of .* reached: the query stopped", text) and " late" in text
     assert "DuckDB reacted to the interrupt" in text and "nothing was written" in text
 
 
 @pytest.mark.parametrize("domain", ["auto", "subreaper"])
 def test_a_hard_limit_kills_what_does_not(query, domain):
-    done, record = query.record("--domain", domain, "--soft", "0.3", "--hard", "0.5", STUBBORN)
+    done, record = query.record("--domain", domain, "--soft", soon(0.3), "--hard", soon(0.5), STUBBORN)
     assert done.returncode == 137 and done.stdout == b""
     assert (record["outcome"], record["reason"], record["signal"]) == ("hard-timeout", "deadline-hard", 9)
     assert record["interrupted_ns"] is not None and record["answered_ns"] is None
     assert 0 <= record["overshoot_ns"] < 250 * MS * hogs()
     assert domain in ("auto", record["domain"])
     text = done.stderr.decode()
-    assert "hard limit of 500.0 ms reached: the query was killed" in text
+    assert re.search(r"hard limit of .* reached: the query was killed", text)
     assert "did not react" in text and "nothing was written" in text
 
 
 def test_without_a_soft_limit_nothing_is_asked(query):
-    done, record = query.record("--hard", "0.4", LONG)
+    done, record = query.record("--hard", soon(0.4), LONG)
     assert done.returncode == 137 and record["interrupted_ns"] is None
     assert b"was not asked to stop" in done.stderr
 
 
 def test_a_killed_write_is_not_said_to_have_not_happened(query):
-    done, record = query.record("--db", "d.db", "--hard", "0.5", f"create table t as {STUBBORN}")
+    done, record = query.record("--db", "d.db", "--hard", soon(0.5), f"create table t as {STUBBORN}")
     assert done.returncode == 137 and record["committed"] == "maybe"
     assert b"a write may have happened" in done.stderr
     assert query.value("--db", "d.db", "select count(*) from duckdb_tables()") == 0
@@ -70,7 +76,7 @@ def test_a_killed_write_is_not_said_to_have_not_happened(query):
 
 def test_a_commit_before_the_limit_is_told(query):
     sql = f"create table t as select 1 as i; {LONG}"
-    done, record = query.record("--db", "d.db", "--soft", "0.5", "--hard", "20", sql)
+    done, record = query.record("--db", "d.db", "--soft", soon(0.5), "--hard", "20", sql)
     assert record["committed"] == "yes"
     assert b"committed" in done.stderr
     assert query.value("--db", "d.db", "select i from t") == 1
@@ -152,7 +158,7 @@ def test_a_result_larger_than_memory_streams(query):
 
 
 def test_a_slow_reader_does_not_hold_the_limit(query):
-    process = query.start("--hard", "1", "--format", "csv", "select i, repeat('x', 100) s from range(2000000000) t(i)")
+    process = query.start("--hard", soon(1), "--format", "csv", "select i, repeat('x', 100) s from range(2000000000) t(i)")
     process.stdout.read(1)
     executors = [entry for entry in descendants(process.pid) if "gilotine-duckdb" in entry[1]]
     assert executors
@@ -256,10 +262,10 @@ def test_a_stranger_is_named_and_left_alone(query, tmp_path):
     with subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "d.db"), "stranger"], stdout=subprocess.PIPE) as stranger:
         try:
             assert stranger.stdout.readline() == b"held\n"
-            done = query("--db", "d.db", "--soft", "0.4", "--hard", "5", "from t")
+            done = query("--db", "d.db", "--soft", soon(0.4), "--hard", "30", "from t")
             assert done.returncode == 124
             assert f"locked by pid {stranger.pid}" in done.stderr.decode() and b"stranger" in done.stderr
-            done = query("--db", "d.db", "--hard", "0.4", "from t")
+            done = query("--db", "d.db", "--hard", soon(0.4), "from t")
             assert done.returncode == 137 and f"pid {stranger.pid}" in done.stderr.decode()
             assert stranger.poll() is None
         finally:
@@ -317,7 +323,7 @@ def test_killed_writers_leave_a_whole_file_and_announced_commits(query, tmp_path
 
 def test_two_queries_on_a_file_after_a_kill(query):
     query.good("--db", "d.db", "create table t as select i from range(1000) t(i)")
-    assert query("--db", "d.db", "--hard", "0.4", f"insert into t {STUBBORN}").returncode == 137
+    assert query("--db", "d.db", "--hard", soon(0.4), f"insert into t {STUBBORN}").returncode == 137
     both = [query.start("--db", "d.db", "--soft", "40", "--hard", "50", f"insert into t values ({n})") for n in (1, 2)]
     for process in both:
         process.communicate(timeout=WAIT)
@@ -361,6 +367,6 @@ def test_two_that_spill_at_once_give_the_right_numbers(query):
 def test_no_folder_is_left_in_the_temporary_one(query):
     before = set(os.listdir(os.environ["TMPDIR"]))
     query.good("select 1")
-    query("--hard", "0.3", STUBBORN)
+    query("--hard", soon(0.3), STUBBORN)
     assert set(os.listdir(os.environ["TMPDIR"])) == before
     assert our_children() == []

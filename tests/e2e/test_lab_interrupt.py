@@ -8,7 +8,8 @@ import subprocess
 import time
 
 import pytest
-from query_support import WAIT, needs_duckdb
+from duckdb_support import DEFAULT, executor_path
+from query_support import WAIT
 
 INI = """[experiment]
 kind = interrupt
@@ -39,7 +40,7 @@ check = select count(*) from t
 
 @pytest.fixture
 def ini(tmp_path) -> str:
-    needs_duckdb()
+    executor_path(DEFAULT)
     path = tmp_path / "mine.ini"
     path.write_text(INI)
     return str(path)
@@ -85,7 +86,7 @@ def test_a_run_that_is_interrupted_shows_what_was_seen(gilotine, ini, tmp_path):
 
 
 def test_a_check_that_is_no_number_is_told(run, tmp_path):
-    needs_duckdb()
+    executor_path(DEFAULT)
     path = tmp_path / "bad.ini"
     path.write_text("[experiment]\nkind=interrupt\noffsets=0.1\n[query a]\nsql=select 1\ncheck=select 'x'\n")
     done = run("lab", "--quiet", "--out", str(tmp_path / "out"), str(path))

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pathlib
 import random
 import signal
 import subprocess
@@ -331,12 +332,14 @@ SUMS = "select count(*) n, sum(h) h, sum(length(s)) l from "
 
 
 def spilled() -> dict[str, set[str]]:
-    """Each folder that something is spilled into, and the names of the files there."""
+    """Each executor's folder that something is spilled into, and the names of the files there."""
     found = {}
-    for folder, _, names in os.walk(os.environ["TMPDIR"]):
-        if os.path.basename(folder) == "spill" and names:
-            found[folder] = set(names)
-    return found
+    for folder in pathlib.Path(os.environ["TMPDIR"]).glob("gilotine-*/spill"):
+        try:
+            found[str(folder)] = set(os.listdir(folder))
+        except OSError:
+            continue  # it ended
+    return {folder: names for folder, names in found.items() if names}
 
 
 def pid_inside(process: subprocess.Popen) -> int:

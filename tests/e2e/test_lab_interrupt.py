@@ -8,7 +8,8 @@ import subprocess
 import time
 
 import pytest
-from duckdb_support import DEFAULT, executor_path
+from conftest import build_dir
+from duckdb_support import DEFAULT, duckdb, every_duckdb, executor_path  # noqa: F401, a fixture
 from query_support import WAIT
 
 INI = """[experiment]
@@ -46,12 +47,37 @@ def ini(tmp_path) -> str:
     return str(path)
 
 
+def versions() -> list[str]:
+    """Of every executor that is built: first that of gilotine-duckdb."""
+    paths = sorted(path for path in (build_dir() / "src/executor").glob("gilotine-duckdb*") if path.is_file())
+    said = [subprocess.run([path, "--version"], capture_output=True, text=True, check=True).stdout for path in paths]
+    return [text.rsplit("DuckDB v", 1)[1].strip() for text in said]
+
+
+@every_duckdb
+def test_every_duckdb_at_hand_is_in_the_table(duckdb, run, ini, tmp_path):  # noqa: F811
+    version = subprocess.run([executor_path(duckdb), "--version"], capture_output=True, text=True).stdout.split("DuckDB v")[1].strip()
+    path = pathlib.Path(ini)
+    path.write_text(path.read_text().replace("threads = 1", f"threads = 1\nduckdb = {version}"))
+    done = run("lab", "--quiet", "--only", "early", "--out", str(tmp_path / "out"), ini)
+    assert done.returncode == 0 and version in done.stdout
+    assert json.loads((tmp_path / "out/result.json").read_text())["duckdb"] == [version]
+
+
+def test_a_version_that_is_not_at_hand_is_told_with_those_that_are(run, ini, tmp_path):
+    path = pathlib.Path(ini)
+    path.write_text(path.read_text().replace("threads = 1", "threads = 1\nduckdb = 0.9.*"))
+    done = run("lab", "--quiet", "--out", str(tmp_path / "out"), ini)
+    assert done.returncode == 2 and f"no DuckDB 0.9.* is at hand; there is {', '.join(versions())}" in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_run_says_who_obeyed_and_what_was_written(run, ini, tmp_path):
     out = tmp_path / "out"
     done = run("lab", "--quiet", "--json", "--out", str(out), ini, timeout=WAIT)
     assert (done.returncode, done.stderr) == (0, "")
     result = json.loads(done.stdout)
-    assert result["complete"] and len(result["duckdb"]) >= 1
+    assert result["complete"] and result["duckdb"] == versions()
     trials = {(t["duckdb"], t["query"]): t for t in result["trials"]}
     assert len(trials) == 4 * len(result["duckdb"])
     for version in result["duckdb"]:

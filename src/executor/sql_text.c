@@ -22,14 +22,12 @@ skip_blank (const char *sql, gsize at)
     } else if (sql[at] == '/' && sql[at + 1] == '*') {
       int depth = 0; /* they nest */
       do {
-        if (sql[at] == '/' && sql[at + 1] == '*')
-          depth++;
-        else if (sql[at] == '*' && sql[at + 1] == '/')
-          depth--;
-        else if (sql[at] == '\0')
+        gboolean opens = sql[at] == '/' && sql[at + 1] == '*';
+        gboolean closes = sql[at] == '*' && sql[at + 1] == '/';
+        if (sql[at] == '\0')
           return at;
-        at += sql[at] == '/' || (sql[at] == '*' && sql[at + 1] == '/') ? 1 : 0;
-        at++;
+        depth += opens ? 1 : closes ? -1 : 0;
+        at += opens || closes ? 2 : 1;
       } while (depth > 0);
     } else {
       return at;

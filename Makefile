@@ -16,7 +16,7 @@ C_FILES = $(shell find src include tests bench -name '*.[ch]' 2>/dev/null)
 
 # A folder that was configured before there was this DuckDB has no executor for it: look again.
 all: $(BUILD)/build.ninja
-	@tools/find-duckdb 2>/dev/null | while IFS='	' read -r name _; do \
+	@tools/find-duckdb --all 2>/dev/null | while IFS='	' read -r name _; do \
 	  grep -qF "src/executor/$$name:" $(BUILD)/build.ninja || { meson setup --reconfigure $(BUILD); break; }; done
 	ninja -C $(BUILD)
 

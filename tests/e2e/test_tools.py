@@ -573,7 +573,7 @@ def test_without_the_version_beside_it_everything_goes_on_and_it_is_noted(cache_
     assert NOWHERE in line and "no program mvn and no program cargo" in line
     said = read_ini(cache_with_duckdb / "manifest.ini")
     assert "no program mvn" in said[f"duckdb-{BESIDE[0]}"]["unreachable"] and said["duckdb"]["source"] == "this test"
-    found = run(sys.executable, TOOLS / "find-duckdb", **env)
+    found = run(sys.executable, TOOLS / "find-duckdb", "--all", **env)
     assert [line.split("\t")[0] for line in found.stdout.splitlines()] == ["gilotine-duckdb"]
     # Who asks for it by name is not content with less.
     done = run(sys.executable, FETCH, BESIDE[0], **env)

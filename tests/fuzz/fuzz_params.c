@@ -1,4 +1,5 @@
-/* --param NAME=VALUE on any texts, separated by NUL. What it takes is JSON with every name in it. */
+/* --param NAME=VALUE on any texts, separated by NUL. What it takes is JSON with every name in it.
+ */
 #include "cli/query_params.h"
 
 #include <stdint.h>

@@ -1,16 +1,18 @@
 """gilotine lab interrupt: a real run, its figures recomputed, wrong input."""
 
+import configparser
 import json
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import time
 
 import pytest
-from conftest import build_dir
+from conftest import ROOT, build_dir
 from duckdb_support import DEFAULT, duckdb, every_duckdb, executor_path  # noqa: F401, a fixture
-from query_support import WAIT
+from query_support import WAIT, query  # noqa: F401, a fixture
 
 INI = """[experiment]
 kind = interrupt
@@ -124,6 +126,19 @@ def test_the_shipped_experiment_is_in_order(run):
     listed = run("lab", "--list", "interrupt").stdout
     for name in ("range-sum", "levenshtein", "many-inserts", "copy-csv", "ctas", "delete"):
         assert name in listed
+
+
+@every_duckdb
+def test_every_shipped_query_is_understood(query, tmp_path):  # noqa: F811
+    """Each with numbers so small that it ends; one without an end is explained."""
+    plan = configparser.ConfigParser(interpolation=None)
+    plan.read(ROOT / "lab/experiments/interrupt.ini")
+    queries = [plan[name] for name in plan.sections() if name.startswith("query ")]
+    assert len(queries) > 10
+    for number, group in enumerate(queries):
+        endless = "explain " if "recursive" in group["sql"] else ""
+        sql = f"{group.get('setup', 'select 1')}; {endless}{group['sql']}; {group.get('check', 'select 1')}"
+        query.good("--db", f"{number}.db", re.sub(r"\b\d{4,}\b", "3", sql.replace("{dir}", str(tmp_path))))
 
 
 def test_only_chooses_queries(run, ini, tmp_path):

@@ -14,10 +14,10 @@ C_FILES = $(shell find src include tests bench -name '*.[ch]' 2>/dev/null)
 .PHONY: all deps lab check unit e2e layers format check-format tidy asan analyzer clang fuzz \
         interpreters install clean help
 
-# A folder that was configured before there was a DuckDB has no gilotine-duckdb: look again.
+# A folder that was configured before there was this DuckDB has no executor for it: look again.
 all: $(BUILD)/build.ninja
-	@if tools/find-duckdb >/dev/null 2>&1 && ! grep -q gilotine-duckdb $(BUILD)/build.ninja; then \
-	  meson setup --reconfigure $(BUILD); fi
+	@tools/find-duckdb --all 2>/dev/null | while IFS='	' read -r name _; do \
+	  grep -qF "src/executor/$$name:" $(BUILD)/build.ninja || { meson setup --reconfigure $(BUILD); break; }; done
 	ninja -C $(BUILD)
 
 help:
@@ -38,7 +38,7 @@ $(BUILD)/build.ninja: | deps
 
 interpreters: deps
 	tools/build-python all
-	@# Where DuckDB's own archive is out of reach it comes through npm and Go.
+	@# Where DuckDB's own archives are out of reach they come out of package registries.
 	tools/fetch-duckdb || { tools/deps registries && tools/fetch-duckdb; }
 
 lab: deps interpreters all

@@ -93,6 +93,30 @@ check_executor (GtDoctor *doctor)
     gt_doctor_add (doctor, GT_MARK_OK, "DuckDB executor", NULL, "%s (%s)", line, path);
 }
 
+/* Of other versions of DuckDB: what the lab compares. */
+static void
+check_executors_beside (GtDoctor *doctor)
+{
+  json_t *beside = json_array ();
+  g_autofree char *found = gt_path_program ("gilotine-duckdb", NULL);
+  g_autofree char *path = found != NULL ? g_canonicalize_filename (found, NULL) : NULL;
+  g_auto (GStrv) others = path != NULL ? gt_path_variants (path) : g_new0 (char *, 1);
+  for (char **other = others; doctor->blocked == NULL && *other != NULL; other++) {
+    g_autoptr (GError) error = NULL;
+    const char *argv[] = { *other, "--version", NULL };
+    g_autofree char *line = gt_doctor_ask (argv, NULL, DUCKDB_NS, &error);
+    json_array_append_new (beside, json_pack ("{so, so}", "executor", gt_doctor_text (*other),
+                                              "version", gt_doctor_text (line)));
+    if (line != NULL)
+      gt_doctor_add (doctor, GT_MARK_OK, "beside it", NULL, "%s (%s)", line, *other);
+    else
+      gt_doctor_add (doctor, GT_MARK_WARN, "beside it",
+                     "tools/fetch-duckdb VERSION gets its DuckDB; then build again", "%s: %s",
+                     *other, error->message);
+  }
+  gt_doctor_fact (doctor, "beside", beside);
+}
+
 static void
 check_library (GtDoctor *doctor)
 {
@@ -132,6 +156,7 @@ gt_check_duckdb (GtDoctor *doctor)
     gt_doctor_add (doctor, GT_MARK_WARN, "manifest", "'make interpreters' writes it anew",
                    "%s cannot be read: %s", doctor->manifest_path, doctor->manifest_problem);
   check_executor (doctor);
+  check_executors_beside (doctor);
   check_library (doctor);
 }
 

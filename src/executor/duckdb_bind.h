@@ -1,9 +1,9 @@
 /* JSON parameters for prepared statements. */
 #pragma once
 
+#include "executor/duckdb_api.h"
 #include "executor/wire_head.h"
 
-#include <duckdb.h>
 #include <jansson.h>
 
 typedef struct {

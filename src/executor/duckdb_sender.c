@@ -135,30 +135,40 @@ send_chunk (GtSender *self, duckdb_data_chunk chunk, gint64 statement, const GPt
   return TRUE;
 }
 
-gboolean
-gt_sender_rows (GtSender *self, duckdb_result *result, gint64 statement, GtFailure *failure)
+/* A stream that failed ends like one that is complete, but for its message. */
+static gboolean
+next_chunk (duckdb_result *result, duckdb_data_chunk *chunk, GtFailure *failure)
+{
+  *chunk = duckdb_fetch_chunk (*result);
+  const char *message = *chunk == NULL ? duckdb_result_error (result) : NULL;
+  return message == NULL || gt_failure_from_duckdb (failure, message);
+}
+
+static gboolean
+send_stream (GtSender *self, duckdb_result *result, gint64 statement, GtFailure *failure)
 {
   g_autoptr (GPtrArray) types = g_ptr_array_new_with_free_func ((GDestroyNotify) gt_type_free);
   g_autoptr (GString) text = g_string_new (NULL);
   gint64 rows = 0;
-  if (duckdb_result_return_type (*result) == DUCKDB_RESULT_TYPE_CHANGED_ROWS) {
-    self->changed += (gint64) duckdb_rows_changed (result);
-    return TRUE;
-  }
-  if (duckdb_result_return_type (*result) != DUCKDB_RESULT_TYPE_QUERY_RESULT)
-    return TRUE;
-  if (!send_schema (self, result, statement, types, text, failure))
-    return FALSE;
   duckdb_data_chunk chunk = NULL;
-  while ((chunk = duckdb_fetch_chunk (*result)) != NULL) {
-    gboolean sent = send_chunk (self, chunk, statement, types, text, &rows, failure);
+  /* The first rows before the schema: what fails has answered nothing (duckdb_api.h). */
+  gboolean good = next_chunk (result, &chunk, failure)
+                  && send_schema (self, result, statement, types, text, failure);
+  while (good && chunk != NULL) {
+    good = send_chunk (self, chunk, statement, types, text, &rows, failure);
     duckdb_destroy_data_chunk (&chunk);
-    if (!sent)
-      return FALSE;
+    good = good && next_chunk (result, &chunk, failure);
   }
-  /* A stream that failed ends like one that is complete, but for this. */
-  const char *message = duckdb_result_error (result);
-  if (message != NULL)
-    return gt_failure_from_duckdb (failure, message);
-  return flush (self, "rows", statement, rows, text, failure);
+  if (chunk != NULL)
+    duckdb_destroy_data_chunk (&chunk);
+  return good && flush (self, "rows", statement, rows, text, failure);
+}
+
+gboolean
+gt_sender_rows (GtSender *self, duckdb_result *result, gint64 statement, GtFailure *failure)
+{
+  duckdb_result_type type = duckdb_result_return_type (*result);
+  if (type == DUCKDB_RESULT_TYPE_CHANGED_ROWS)
+    self->changed += (gint64) duckdb_rows_changed (result);
+  return type != DUCKDB_RESULT_TYPE_QUERY_RESULT || send_stream (self, result, statement, failure);
 }

@@ -2,9 +2,8 @@
 #pragma once
 
 #include "executor/control.h"
+#include "executor/duckdb_api.h"
 #include "executor/duckdb_job.h"
-
-#include <duckdb.h>
 
 typedef struct {
   GtControl *control; /* not owned */

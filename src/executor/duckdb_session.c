@@ -137,11 +137,25 @@ apply_threads (GtSession *self, gint64 threads, GtFailure *failure)
   return run (self->connection, sql, NULL, failure);
 }
 
+/* A correctness rule is not taken on trust: in a folder that others use too, DuckDB would read
+ * their blocks (duckdb_api.h). */
+static gboolean
+spills_where_it_should (const GtSession *self, GtFailure *failure)
+{
+  g_autofree char *wanted = g_strconcat (self->temp->spill, "|", NULL);
+  return g_str_has_prefix (self->settings, wanted)
+         || gt_failure_set (failure, GT_WIRE_CLASS_INTERNAL,
+                            "DuckDB does not spill to %s; it says: %s", self->temp->spill,
+                            self->settings);
+}
+
 /* What is in force, in DuckDB's words: asked once, compared after each statement that sets. */
 static gboolean
 remember_settings (GtSession *self, GtFailure *failure)
 {
-  return self->settings != NULL || run (self->connection, SETTINGS_SQL, &self->settings, failure);
+  return self->settings != NULL
+         || (run (self->connection, SETTINGS_SQL, &self->settings, failure)
+             && spills_where_it_should (self, failure));
 }
 
 static gboolean

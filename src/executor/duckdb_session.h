@@ -1,10 +1,9 @@
 /* The database an executor has open, kept warm between jobs where that changes nothing for them. */
 #pragma once
 
+#include "executor/duckdb_api.h"
 #include "executor/duckdb_job.h"
 #include "executor/tempdir.h"
-
-#include <duckdb.h>
 
 typedef struct {
   GtTempDir *temp; /* not owned */

@@ -1,7 +1,8 @@
 /* SQL as text, split by DuckDB's own parser. */
 #pragma once
 
-#include <duckdb.h>
+#include "executor/duckdb_api.h"
+
 #include <glib.h>
 
 /* The texts of the `n_statements` statements that DuckDB finds in `sql`, without their semicolons,

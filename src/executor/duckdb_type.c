@@ -1,8 +1,5 @@
 #include "executor/duckdb_type.h"
 
-/* DuckDB 2.0's; the header of 1.5 does not know it. */
-#define TYPE_TIMESTAMP_TZ_NS ((duckdb_type) 42)
-
 /* Types without parameters: id, SQL name. */
 #define SIMPLE_TYPES(X)                                                                            \
   X (DUCKDB_TYPE_BOOLEAN, "BOOLEAN")                                                               \
@@ -28,7 +25,7 @@
   X (DUCKDB_TYPE_TIMESTAMP_MS, "TIMESTAMP_MS")                                                     \
   X (DUCKDB_TYPE_TIMESTAMP_NS, "TIMESTAMP_NS")                                                     \
   X (DUCKDB_TYPE_TIMESTAMP_TZ, "TIMESTAMP WITH TIME ZONE")                                         \
-  X (TYPE_TIMESTAMP_TZ_NS, "TIMESTAMP_NS WITH TIME ZONE")                                          \
+  X (GT_TYPE_TIMESTAMP_TZ_NS, "TIMESTAMP_NS WITH TIME ZONE")                                       \
   X (DUCKDB_TYPE_INTERVAL, "INTERVAL")                                                             \
   X (DUCKDB_TYPE_VARCHAR, "VARCHAR")                                                               \
   X (DUCKDB_TYPE_BLOB, "BLOB")                                                                     \

@@ -1,7 +1,8 @@
 /* A column's type, looked up once; a value's JSON. The mapping is docs/executor-wire.md's table. */
 #pragma once
 
-#include <duckdb.h>
+#include "executor/duckdb_api.h"
+
 #include <glib.h>
 
 typedef struct _GtType GtType;

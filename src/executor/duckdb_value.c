@@ -5,9 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define TYPE_TIMESTAMP_TZ_NS ((duckdb_type) 42)
-#define MICROS_PER_SEC       1000000
-#define NANOS_PER_SEC        1000000000
+#define MICROS_PER_SEC 1000000
+#define NANOS_PER_SEC  1000000000
 
 void
 gt_json_append_string (GString *out, const char *text, gsize bytes)
@@ -393,7 +392,7 @@ append_plain (const GtType *self, const void *data, idx_t row, GString *out)
   case DUCKDB_TYPE_TIMESTAMP_NS:
     append_timestamp (out, ((const gint64 *) data)[row], NANOS_PER_SEC, 9, "");
     return TRUE;
-  case (int) TYPE_TIMESTAMP_TZ_NS:
+  case (int) GT_TYPE_TIMESTAMP_TZ_NS:
     append_timestamp (out, ((const gint64 *) data)[row], NANOS_PER_SEC, 9, "+00");
     return TRUE;
   case DUCKDB_TYPE_UUID:

@@ -10,30 +10,35 @@ gt_sql_quote (const char *text)
   return g_strdup_printf ("'%s'", inner);
 }
 
+/* After the comment that opens at `at`. They nest; one that is not closed goes on to the end. */
+static gsize
+skip_comment (const char *sql, gsize at)
+{
+  int depth = 0;
+  do {
+    gboolean opens = sql[at] == '/' && sql[at + 1] == '*';
+    gboolean closes = sql[at] == '*' && sql[at + 1] == '/';
+    if (sql[at] == '\0')
+      return at;
+    depth += opens ? 1 : closes ? -1 : 0;
+    at += opens || closes ? 2 : 1;
+  } while (depth > 0);
+  return at;
+}
+
 /* Comments and white space. */
 static gsize
 skip_blank (const char *sql, gsize at)
 {
   for (;;) {
-    if (g_ascii_isspace (sql[at])) {
+    if (g_ascii_isspace (sql[at]))
       at++;
-    } else if (sql[at] == '-' && sql[at + 1] == '-') {
+    else if (sql[at] == '-' && sql[at + 1] == '-')
       at += strcspn (sql + at, "\n");
-    } else if (sql[at] == '/' && sql[at + 1] == '*') {
-      int depth = 0; /* they nest */
-      do {
-        if (sql[at] == '/' && sql[at + 1] == '*')
-          depth++;
-        else if (sql[at] == '*' && sql[at + 1] == '/')
-          depth--;
-        else if (sql[at] == '\0')
-          return at;
-        at += sql[at] == '/' || (sql[at] == '*' && sql[at + 1] == '/') ? 1 : 0;
-        at++;
-      } while (depth > 0);
-    } else {
+    else if (sql[at] == '/' && sql[at + 1] == '*')
+      at = skip_comment (sql, at);
+    else
       return at;
-    }
   }
 }
 

@@ -2,7 +2,7 @@
  * figures, which all come from it.
  *
  *   run    kind, version, experiment, title, question, cpus, started, settings {}
- *   duckdb s (version), library
+ *   duckdb s (version), program
  *   query  s, class, sql, in_file
  *   trial  duckdb, s (query), n, offset_ns, record {} (the engine's outcome record), before, after
  *          (of the check; null: it has none)

@@ -18,8 +18,9 @@ static const struct {
 };
 
 /* Keys beside settings. */
-static const char *const experiment_keys[] = { "kind", "title", "question", "offsets", NULL };
-static const char *const quick_keys[] = { "only", "offsets", NULL };
+static const char *const experiment_keys[]
+    = { "kind", "title", "question", "offsets", "duckdb", NULL };
+static const char *const quick_keys[] = { "only", "offsets", "duckdb", NULL };
 static const char *const query_keys[]
     = { "class", "sql", "times", "database", "setup", "check", NULL };
 
@@ -47,6 +48,7 @@ gt_interrupt_plan_free (GtInterruptPlan *plan)
   g_free (plan->title);
   g_free (plan->question);
   g_array_unref (plan->offsets_ns);
+  g_strfreev (plan->versions);
   g_ptr_array_unref (plan->queries);
   g_free (plan);
 }
@@ -167,6 +169,22 @@ matches (const char *const *globs, const char *name)
   return globs == NULL || *globs == NULL;
 }
 
+gboolean
+gt_interrupt_plan_takes (const GtInterruptPlan *plan, const char *version)
+{
+  return matches ((const char *const *) plan->versions, version);
+}
+
+static void
+read_versions (const GtIni *ini, const char *group, GtInterruptPlan *plan)
+{
+  char **globs = g_key_file_get_string_list (ini->keys, group, "duckdb", NULL, NULL);
+  if (globs == NULL)
+    return;
+  g_strfreev (plan->versions);
+  plan->versions = globs;
+}
+
 static gboolean
 read_queries (const GtIni *ini, const char *const *globs, GtInterruptPlan *plan, GError **error)
 {
@@ -203,6 +221,9 @@ from_ini (const GtIni *ini, gboolean quick, const char *const *only, GError **er
       || (quick && !read_offsets (ini, "quick", plan->offsets_ns, error))
       || !read_queries (ini, globs, plan, error))
     return NULL;
+  read_versions (ini, "experiment", plan);
+  if (quick)
+    read_versions (ini, "quick", plan);
   plan->title = g_key_file_get_string (ini->keys, "experiment", "title", NULL);
   plan->question = g_key_file_get_string (ini->keys, "experiment", "question", NULL);
   return g_steal_pointer (&plan);

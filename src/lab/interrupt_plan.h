@@ -3,13 +3,14 @@
  *
  * Groups of the file:
  *   [experiment]   kind = interrupt, title, question, and any setting
+ *                  duckdb = globs of the versions to run with; without it every one at hand
  *   [query NAME]   sql; {dir} is a private folder
  *                  class = what kind of query it is, for people
  *                  times = the statements are put so often behind each other (1)
  *                  database = memory (default) or file: a new one for each trial
  *                  setup = SQL before it, not interrupted
  *                  check = SQL with one number, asked before and after: what is there
- *   [quick]        settings, only = globs of queries */
+ *   [quick]        settings, duckdb, only = globs of queries */
 #pragma once
 
 #include <glib.h>
@@ -39,6 +40,7 @@ typedef struct {
   char *name, *title, *question;
   double settings[GT_N_INTERRUPT_SETTINGS];
   GArray *offsets_ns; /* gint64, ascending */
+  char **versions;    /* globs; NULL: every DuckDB */
   GPtrArray *queries; /* GtInterruptQuery, in the order of the file */
 } GtInterruptPlan;
 
@@ -50,5 +52,7 @@ GtInterruptPlan *gt_interrupt_plan_load (const char *path, gboolean quick, const
                                          GError **error);
 GtInterruptPlan *gt_interrupt_plan_parse (const char *path, const char *text, gsize length,
                                           gboolean quick, const char *const *only, GError **error);
+/* Whether it is to be run with this DuckDB. */
+gboolean gt_interrupt_plan_takes (const GtInterruptPlan *plan, const char *version);
 void gt_interrupt_plan_free (GtInterruptPlan *plan);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (GtInterruptPlan, gt_interrupt_plan_free)

@@ -18,50 +18,43 @@
 #define AROUND_NS (300 * GT_NSEC_PER_SEC)
 #define WARM_NS   (60 * GT_NSEC_PER_SEC)
 
+/* A gilotine-duckdb, and the DuckDB that it is built with. */
 typedef struct {
-  char *version, *folder; /* folder NULL: the library it was built with */
-} Library;
+  char *version, *program;
+} Executor;
 
 typedef struct {
   const GtInterruptPlan *plan;
   GtRaw *raw;
   GtStop stop;
   GtFamily *janitor; /* removes `dir` when we end, in whatever way */
-  char *dir, *database, *program;
-  GPtrArray *libraries; /* of Library */
-  const Library *library;
-  GtEngine *engine; /* of `library` */
+  char *dir, *database;
+  GPtrArray *executors; /* of Executor */
+  const Executor *executor;
+  GtEngine *engine; /* of `executor` */
   gboolean show_progress, terminal;
   guint done, total; /* trials */
 } Session;
 
 static void
-library_free (Library *library)
+executor_free (Executor *executor)
 {
-  g_free (library->version);
-  g_free (library->folder);
-  g_free (library);
+  g_free (executor->version);
+  g_free (executor->program);
+  g_free (executor);
 }
 
 /* --- DuckDBs at hand ----------------------------------------------------------------------------
  */
 
-static char **
-environment_for (const char *folder)
-{
-  char **env = g_get_environ ();
-  return folder != NULL ? g_environ_setenv (env, "LD_LIBRARY_PATH", folder, TRUE) : env;
-}
-
-/* "1.5.6" of "gilotine-duckdb 0.1.0, DuckDB v1.5.6"; NULL when it does not start with it. */
+/* "1.5.6" of "gilotine-duckdb 0.1.0, DuckDB v1.5.6"; NULL when it does not start. */
 static char *
-version_of (const char *program, const char *folder)
+version_of (const char *program)
 {
   char *argv[] = { (char *) program, (char *) "--version", NULL };
-  g_auto (GStrv) env = environment_for (folder);
   g_autofree char *out = NULL;
   int status = 0;
-  if (!g_spawn_sync (NULL, argv, env, G_SPAWN_STDERR_TO_DEV_NULL, NULL, NULL, &out, NULL, &status,
+  if (!g_spawn_sync (NULL, argv, NULL, G_SPAWN_STDERR_TO_DEV_NULL, NULL, NULL, &out, NULL, &status,
                      NULL)
       || status != 0)
     return NULL;
@@ -72,43 +65,45 @@ version_of (const char *program, const char *folder)
   return g_strstrip (g_strdup (*at == 'v' ? at + 1 : at));
 }
 
+/* Its version goes to the end of `all`, whether it is wanted or not. */
 static void
-add_library (Session *s, const char *folder)
+add_executor (Session *s, const char *program, GString *all)
 {
-  g_autofree char *version = version_of (s->program, folder);
+  g_autofree char *version = version_of (program);
   if (version == NULL)
     return;
-  for (guint i = 0; i < s->libraries->len; i++)
-    if (g_str_equal (((Library *) s->libraries->pdata[i])->version, version))
+  g_string_append_printf (all, "%s%s", all->len > 0 ? ", " : "", version);
+  if (!gt_interrupt_plan_takes (s->plan, version))
+    return;
+  for (guint i = 0; i < s->executors->len; i++)
+    if (g_str_equal (((Executor *) s->executors->pdata[i])->version, version))
       return;
-  Library *library = g_new0 (Library, 1);
-  library->version = g_steal_pointer (&version);
-  library->folder = g_strdup (folder);
-  g_ptr_array_add (s->libraries, library);
+  Executor *executor = g_new0 (Executor, 1);
+  executor->version = g_steal_pointer (&version);
+  executor->program = g_strdup (program);
+  g_ptr_array_add (s->executors, executor);
 }
 
 static gboolean
-find_libraries (Session *s, GError **error)
+find_executors (Session *s, GError **error)
 {
-  s->program = gt_path_program ("gilotine-duckdb", error);
-  if (s->program == NULL) {
+  g_autoptr (GString) all = g_string_new (NULL);
+  g_autofree char *program = gt_path_program ("gilotine-duckdb", error);
+  if (program == NULL) {
     g_prefix_error (error, "DuckDB is not at hand (tools/fetch-duckdb gets it, then build): ");
     return FALSE;
   }
-  s->libraries = g_ptr_array_new_with_free_func ((GDestroyNotify) library_free);
-  add_library (s, NULL);
-  g_autofree char *cache = gt_path_cache ();
-  g_autofree char *root = g_build_filename (cache, "duckdb", NULL);
-  g_autoptr (GDir) folder = g_dir_open (root, 0, NULL);
-  for (const char *name; folder != NULL && (name = g_dir_read_name (folder)) != NULL;) {
-    g_autofree char *path = g_build_filename (root, name, NULL);
-    g_autofree char *library = g_build_filename (path, "libduckdb.so", NULL);
-    if (g_file_test (library, G_FILE_TEST_EXISTS))
-      add_library (s, path);
-  }
-  if (s->libraries->len > 0)
+  g_auto (GStrv) others = gt_path_variants (program);
+  s->executors = g_ptr_array_new_with_free_func ((GDestroyNotify) executor_free);
+  add_executor (s, program, all);
+  for (char **other = others; *other != NULL; other++)
+    add_executor (s, *other, all);
+  if (s->executors->len > 0)
     return TRUE;
-  g_set_error (error, GT_LAB_ERROR, GT_LAB_ERROR_INPUT, "%s does not start", s->program);
+  g_autofree char *globs
+      = s->plan->versions != NULL ? g_strjoinv (";", s->plan->versions) : g_strdup ("*");
+  g_set_error (error, GT_LAB_ERROR, GT_LAB_ERROR_INPUT, "no DuckDB %s is at hand; there is %s",
+               globs, all->len > 0 ? all->str : "none: gilotine-duckdb does not start");
   return FALSE;
 }
 
@@ -118,11 +113,9 @@ find_libraries (Session *s, GError **error)
 static gboolean
 start_engine (Session *s, GError **error)
 {
-  g_auto (GStrv) env = environment_for (s->library->folder);
-  const char *argv[] = { s->program, "--temp-dir", "{temp}", NULL };
+  const char *argv[] = { s->executor->program, "--temp-dir", "{temp}", NULL };
   GtEngineOptions options = GT_ENGINE_OPTIONS_INIT;
   options.argv = argv;
-  options.env = (const char *const *) env;
   options.temp_root = s->dir;
   s->engine = gt_engine_new (&options, error);
   return s->engine != NULL;
@@ -213,7 +206,7 @@ show (const Session *s, const GtInterruptQuery *query, gint64 offset_ns)
   if (!s->show_progress)
     return;
   fprintf (stderr, "%s[%3u/%u] DuckDB %s  %s  %.2f s%s", s->terminal ? "\r\033[K" : "", s->done + 1,
-           s->total, s->library->version, query->name,
+           s->total, s->executor->version, query->name,
            (double) offset_ns / (double) GT_NSEC_PER_SEC, s->terminal ? "" : "\n");
   fflush (stderr);
 }
@@ -223,7 +216,7 @@ record_trial (Session *s, const GtInterruptQuery *query, gint64 offset_ns, int n
               const GtJobResult *result, json_t *before, json_t *after, GError **error)
 {
   g_autofree char *text = gt_outcome_record_json (&result->record);
-  json_t *record = json_pack ("{ss ss ss si sI so}", "k", "trial", "duckdb", s->library->version,
+  json_t *record = json_pack ("{ss ss ss si sI so}", "k", "trial", "duckdb", s->executor->version,
                               "s", query->name, "n", n, "offset_ns", (json_int_t) offset_ns,
                               "record", json_loads (text, 0, NULL));
   json_object_set (record, "before", before != NULL ? before : json_null ());
@@ -266,15 +259,14 @@ run_query (Session *s, const GtInterruptQuery *query, GError **error)
 }
 
 static gboolean
-run_library (Session *s, const Library *library, GError **error)
+run_executor (Session *s, const Executor *executor, GError **error)
 {
-  s->library = library;
-  gboolean ok
-      = gt_raw_write (s->raw,
-                      json_pack ("{ss ss ss}", "k", "duckdb", "s", library->version, "library",
-                                 library->folder != NULL ? library->folder : "built in"),
-                      error)
-        && start_engine (s, error);
+  s->executor = executor;
+  gboolean ok = gt_raw_write (s->raw,
+                              json_pack ("{ss ss ss}", "k", "duckdb", "s", executor->version,
+                                         "program", executor->program),
+                              error)
+                && start_engine (s, error);
   for (guint i = 0; ok && i < s->plan->queries->len; i++)
     ok = run_query (s, s->plan->queries->pdata[i], error);
   g_clear_pointer (&s->engine, gt_engine_free);
@@ -307,10 +299,10 @@ set_up (Session *s, const char *out_dir, GError **error)
   gt_stop_begin (&s->stop);
   g_autoptr (GDateTime) now = g_date_time_new_now_utc ();
   g_autofree char *started = g_date_time_format_iso8601 (now);
-  if (!find_libraries (s, error))
+  if (!find_executors (s, error))
     return FALSE;
   s->terminal = isatty (STDERR_FILENO);
-  s->total = s->libraries->len * s->plan->queries->len * s->plan->offsets_ns->len
+  s->total = s->executors->len * s->plan->queries->len * s->plan->offsets_ns->len
              * (guint) s->plan->settings[GT_INTERRUPT_REPEAT];
   s->raw = gt_raw_create (out_dir, error);
   if (s->raw == NULL || !gt_raw_write (s->raw, gt_interrupt_record_run (s->plan, started), error)
@@ -340,10 +332,9 @@ tear_down (Session *s, gboolean ok, GError **error)
          && ok;
     ok = gt_raw_close (s->raw, ok ? error : NULL) && ok;
   }
-  g_clear_pointer (&s->libraries, g_ptr_array_unref);
+  g_clear_pointer (&s->executors, g_ptr_array_unref);
   g_free (s->dir);
   g_free (s->database);
-  g_free (s->program);
   gt_stop_end (&s->stop);
   return ok;
 }
@@ -354,7 +345,7 @@ gt_interrupt_session_run (const GtInterruptPlan *plan, const char *out_dir, gboo
 {
   Session session = { .plan = plan, .stop = { .fd = -1 }, .show_progress = show_progress };
   gboolean ok = set_up (&session, out_dir, error);
-  for (guint i = 0; ok && i < session.libraries->len; i++)
-    ok = run_library (&session, session.libraries->pdata[i], error);
+  for (guint i = 0; ok && i < session.executors->len; i++)
+    ok = run_executor (&session, session.executors->pdata[i], error);
   return tear_down (&session, ok, error);
 }

@@ -47,6 +47,32 @@ gt_path_program (const char *name, GError **error)
   return first_existing (name, candidates, G_FILE_TEST_IS_EXECUTABLE, error);
 }
 
+static gint
+compare_names (gconstpointer a, gconstpointer b)
+{
+  return strcmp (*(char *const *) a, *(char *const *) b);
+}
+
+char **
+gt_path_variants (const char *program)
+{
+  g_autofree char *folder = g_path_get_dirname (program);
+  g_autofree char *base = g_path_get_basename (program);
+  g_autofree char *prefix = g_strconcat (base, "-", NULL);
+  g_autoptr (GDir) dir = g_dir_open (folder, 0, NULL);
+  GPtrArray *found = g_ptr_array_new ();
+  for (const char *name; dir != NULL && (name = g_dir_read_name (dir)) != NULL;) {
+    g_autofree char *path = g_build_filename (folder, name, NULL);
+    /* A build folder has PROGRAM-....p/ too: folders are "executable". */
+    if (g_str_has_prefix (name, prefix) && g_file_test (path, G_FILE_TEST_IS_REGULAR)
+        && g_file_test (path, G_FILE_TEST_IS_EXECUTABLE))
+      g_ptr_array_add (found, g_steal_pointer (&path));
+  }
+  g_ptr_array_sort (found, compare_names);
+  g_ptr_array_add (found, NULL);
+  return (char **) g_ptr_array_free (found, FALSE);
+}
+
 char *
 gt_path_data (const char *name, GError **error)
 {

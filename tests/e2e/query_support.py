@@ -8,7 +8,7 @@ import subprocess
 import time
 
 import pytest
-from conftest import build_dir
+from duckdb_support import duckdb, libexec  # noqa: F401, a fixture
 
 # Interruptible and stubborn, both for minutes.
 LONG = "select sum(hash(i)) from range(200000000000) t(i)"
@@ -16,16 +16,11 @@ STUBBORN = "select max(levenshtein(repeat('ab',20000), repeat('ba',20000+i::int)
 WAIT = 60.0
 
 
-def needs_duckdb() -> None:
-    if not (build_dir() / "src/executor/gilotine-duckdb").exists():
-        pytest.fail("gilotine-duckdb is not built: run 'make interpreters all'")
-
-
 class Query:
-    def __init__(self, gilotine: str, folder: pathlib.Path):
+    def __init__(self, gilotine: str, folder: pathlib.Path, env: dict[str, str]):
         self.argv = [gilotine, "query"]
         self.folder = folder
-        self.env = {**os.environ, "LC_ALL": "C.UTF-8"}
+        self.env = {**os.environ, "LC_ALL": "C.UTF-8", **env}
         self.env.pop("GILOTINE_DEADLINE", None)
         self.started: list[subprocess.Popen] = []
 
@@ -74,6 +69,13 @@ class Query:
             for stream in (process.stdout, process.stderr):
                 if stream is not None:
                     stream.close()
+
+
+@pytest.fixture
+def query(gilotine, tmp_path, tmp_path_factory, duckdb):  # noqa: F811
+    started = Query(gilotine, tmp_path, libexec(duckdb, tmp_path_factory.mktemp("libexec")))
+    yield started
+    started.close()
 
 
 def wait_for(what, seconds: float = WAIT) -> None:

@@ -193,6 +193,22 @@ def test_interpreters_and_duckdb_of_the_manifest(here):
     if "duckdb" in manifest:
         assert here["duckdb"]["facts"]["version"].lstrip("v") == manifest["duckdb"]["version"]
         assert here["duckdb"]["facts"]["library"] == manifest["duckdb"]["library"]
+    beside = {entry["version"].rsplit("DuckDB v", 1)[1] for entry in here["duckdb"]["facts"]["beside"]}
+    assert beside == {manifest[g]["version"] for g in manifest if g.startswith("duckdb-") and "library" in manifest[g]}
+
+
+def test_an_executor_beside_the_first_that_does_not_start_is_a_warning(gilotine, tmp_path):
+    for name in ("gilotine-duckdb", "gilotine-init"):
+        (tmp_path / name).symlink_to(build_dir() / "src/executor" / name)
+    broken = tmp_path / "gilotine-duckdb-9.0.0"
+    broken.write_text("#!/bin/sh\necho no such library; exit 127\n")
+    broken.chmod(0o755)
+    (tmp_path / "gilotine-duckdb-8.0.0.p").mkdir()
+    code, report = doctor(gilotine, "doctor", env={**os.environ, "GILOTINE_LIBEXECDIR": str(tmp_path)})
+    assert code == 0
+    (row,) = [row for row in report["checks"]["duckdb"]["rows"] if row["label"] == "beside it"]
+    assert row["mark"] == "warn" and str(broken) in row["value"] and "no such library" in row["value"]
+    assert facts(report, "duckdb")["beside"] == [{"executor": str(broken), "version": None}]
 
 
 def test_tools_as_path_finds_them(here):

@@ -9,16 +9,8 @@ import shutil
 import subprocess
 
 import pytest
-from query_support import WAIT, Query, needs_duckdb
-
-
-@pytest.fixture
-def query(gilotine, tmp_path):
-    needs_duckdb()
-    started = Query(gilotine, tmp_path)
-    yield started
-    started.close()
-
+from duckdb_support import every_duckdb
+from query_support import WAIT, Query, duckdb, query  # noqa: F401, fixtures
 
 MIXED = "select * from (values (1, 'a,b', 1.50::decimal(5,2)), (-20, null, null), (3, '', 0.25)) t(n, s, d)"
 HARD = """select 'a"b' as "q", E'x\\ny' as nl, 'a|b*c_d`<x>\\' as md, 'é漢' as "w|" """
@@ -61,6 +53,7 @@ EXPECTED = [
 ]
 
 
+@every_duckdb
 @pytest.mark.parametrize(("form", "sql", "expected"), EXPECTED)
 def test_a_format_is_written_to_the_byte(query, form, sql, expected):
     assert query.good("--format", form, sql).decode() == expected
@@ -76,6 +69,7 @@ def test_csv_reads_back_with_another_reader(query):
     assert rows == [["q", "nl", "md", "w|"], ['a"b', "x\ny", "a|b*c_d`<x>\\", "é漢"]]
 
 
+@every_duckdb
 def test_types_arrive_exact_in_json(query):
     sql = """select 18446744073709551615::ubigint u, 170141183460469231731687303715884105727::hugeint h,
              [1.10::decimal(3,2), null] l, {'x': 7::hugeint, 'y': {'z': 'q'}} s, map {'k': 2::ubigint} m,
@@ -90,6 +84,7 @@ def test_types_arrive_exact_in_json(query):
     assert text == b"i,d\r\n1 year 2 months 3 days -00:00:01.5,1 day\r\n"
 
 
+@every_duckdb
 def test_parquet_is_read_back(query, tmp_path):
     query.good("--format", "parquet", "-o", "r.parquet", "select i, i::varchar s from range(1000) t(i)")
     assert (tmp_path / "r.parquet").read_bytes()[:4] == b"PAR1"
@@ -132,6 +127,7 @@ def test_a_wide_table_is_cut_to_the_terminal(query):
     assert "column_0" in out and "of 30 columns" in out
 
 
+@every_duckdb
 def test_a_terminal_shows_progress_and_the_time_that_is_left(query):
     out = on_terminal(query, "--soft", "1.5", "--hard", "3", "select sum(hash(i)) from range(200000000000) t(i)", columns=100)
     assert "left to the soft limit" in out
@@ -253,6 +249,7 @@ def test_with_a_closed_standard_output_rows_go_into_no_other_file(query, tmp_pat
 # --- Wrong input ---
 
 
+@every_duckdb
 @pytest.mark.parametrize(
     ("args", "code", "message"),
     [
@@ -309,6 +306,7 @@ def test_a_result_beyond_its_limit_ends_the_query(query):
     assert (done.returncode, done.stdout) == (115, b"a\r\n") and b"1024 bytes" in done.stderr
 
 
+@every_duckdb
 def test_what_came_before_a_mistake_was_shown(query):
     done = query("--format", "csv", "select 1 a; select nope")
     assert (done.returncode, done.stdout) == (1, b"a\r\n1\r\n") and b"nope" in done.stderr

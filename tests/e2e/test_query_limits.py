@@ -2,6 +2,7 @@
 
 import json
 import os
+import pathlib
 import random
 import re
 import signal
@@ -11,17 +12,10 @@ import time
 
 import pytest
 from conftest import our_children
-from query_support import LONG, STUBBORN, WAIT, Query, end, needs_duckdb, wait_for
+from duckdb_support import every_duckdb
+from query_support import LONG, STUBBORN, WAIT, duckdb, end, query, wait_for  # noqa: F401, fixtures
 
 MS = 1_000_000
-
-
-@pytest.fixture
-def query(gilotine, tmp_path):
-    needs_duckdb()
-    started = Query(gilotine, tmp_path)
-    yield started
-    started.close()
 
 
 def hogs() -> float:
@@ -37,6 +31,7 @@ def soon(seconds: float) -> str:
 # --- Limits ---
 
 
+@every_duckdb
 def test_a_soft_limit_stops_what_listens(query):
     done, record = query.record("--soft", soon(0.4), "--hard", "20", LONG)
     assert done.returncode == 124 and done.stdout == b""
@@ -48,6 +43,7 @@ def test_a_soft_limit_stops_what_listens(query):
     assert "DuckDB reacted to the interrupt" in text and "nothing was written" in text
 
 
+@every_duckdb
 @pytest.mark.parametrize("domain", ["auto", "subreaper"])
 def test_a_hard_limit_kills_what_does_not(query, domain):
     done, record = query.record("--domain", domain, "--soft", soon(0.3), "--hard", soon(0.5), STUBBORN)
@@ -67,6 +63,7 @@ def test_without_a_soft_limit_nothing_is_asked(query):
     assert b"was not asked to stop" in done.stderr
 
 
+@every_duckdb
 def test_a_killed_write_is_not_said_to_have_not_happened(query):
     done, record = query.record("--db", "d.db", "--hard", soon(0.5), f"create table t as {STUBBORN}")
     assert done.returncode == 137 and record["committed"] == "maybe"
@@ -74,6 +71,7 @@ def test_a_killed_write_is_not_said_to_have_not_happened(query):
     assert query.value("--db", "d.db", "select count(*) from duckdb_tables()") == 0
 
 
+@every_duckdb
 def test_a_commit_before_the_limit_is_told(query):
     sql = f"create table t as select 1 as i; {LONG}"
     done, record = query.record("--db", "d.db", "--soft", soon(0.5), "--hard", "20", sql)
@@ -189,6 +187,7 @@ def has_executor(process: subprocess.Popen) -> bool:
     return any("gilotine-duckdb" in name for _, name in descendants(process.pid))
 
 
+@every_duckdb
 @pytest.mark.parametrize("sql", [LONG, STUBBORN])
 @pytest.mark.parametrize(("signo", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_cancels(query, sql, signo, code):
@@ -242,6 +241,7 @@ def holder(query):
     end(process, signal.SIGTERM)
 
 
+@every_duckdb
 def test_a_locked_file_is_an_error_that_names_the_holder(query, holder):
     done, record = query.record("--db", "d.db", "from t")
     (pid,) = [pid for pid, name in descendants(holder.pid) if "gilotine-duckdb" in name and "--temp-dir" in name and "gilotine-init" not in name.split()[0]]
@@ -294,6 +294,7 @@ def test_a_signal_ends_the_wait_for_a_file(query, holder):
 SCRIPT = "insert into t select {n}, i from range(500) r(i); copy (select {n} as n) to 'done-{n}.csv';"
 
 
+@every_duckdb
 def test_killed_writers_leave_a_whole_file_and_announced_commits(query, tmp_path):
     """kill -9 of everything at random instants: a statement's COPY comes after the commit before it."""
     seed = int.from_bytes(os.urandom(4), "big")
@@ -321,6 +322,7 @@ def test_killed_writers_leave_a_whole_file_and_announced_commits(query, tmp_path
     assert [p.name for p in tmp_path.glob(".gilotine-*")] == []
 
 
+@every_duckdb
 def test_two_queries_on_a_file_after_a_kill(query):
     query.good("--db", "d.db", "create table t as select i from range(1000) t(i)")
     assert query("--db", "d.db", "--hard", soon(0.4), f"insert into t {STUBBORN}").returncode == 137
@@ -335,33 +337,53 @@ SOURCE = "select (i * 2654435761) % 4294967296 as h, i::varchar || 'abc' as s fr
 SUMS = "select count(*) n, sum(h) h, sum(length(s)) l from "
 
 
-def spilled_bytes() -> int:
-    total = 0
-    for folder, _, names in os.walk(os.environ["TMPDIR"]):
-        if "spill" in folder:
-            for name in names:
-                try:
-                    total += os.stat(os.path.join(folder, name)).st_size
-                except OSError:
-                    continue
-    return total
+def spilled() -> dict[str, set[str]]:
+    """Each executor's folder that something is spilled into, and the names of the files there."""
+    found = {}
+    for folder in pathlib.Path(os.environ["TMPDIR"]).glob("gilotine-*/spill"):
+        try:
+            found[str(folder)] = set(os.listdir(folder))
+        except OSError:
+            continue  # it ended
+    return {folder: names for folder, names in found.items() if names}
 
 
-def test_two_that_spill_at_once_give_the_right_numbers(query):
-    sizes = (14_000_000, 15_000_000)
+def pid_inside(process: subprocess.Popen) -> int:
+    """The executor's own idea of its process id."""
+    for pid, name in descendants(process.pid):
+        if "--temp-dir" in name and "gilotine-init" not in name.split()[0]:
+            return int(open(f"/proc/{pid}/status").read().split("NSpid:")[1].split("\n")[0].split()[-1])
+    return 0
+
+
+@every_duckdb
+@pytest.mark.parametrize("domain", ["auto", "subreaper"])
+def test_two_that_spill_at_once_give_the_right_numbers(query, domain):
+    """In namespaces of their own they have the same process id, and the same names for their files."""
+    sizes = (5_000_000, 6_000_000)
     wanted = {n: query.rows(f"{SUMS} ({SOURCE.format(n=n)})") for n in sizes}
     both = {
-        n: query.start("--json", "--memory", "250M", f"create temp table t as {SOURCE.format(n=n)}; {SUMS} t") for n in sizes
-    }
-    most = 0
+        n: query.start("--json", "--domain", domain, "--report", f"{n}.json", "--memory", "160M",
+                       f"create temp table t as {SOURCE.format(n=n)}; {SUMS} t") for n in sizes
+    }  # fmt: skip
+    seen: dict[str, set[str]] = {}
+    inside: dict[int, int] = {}
     while any(process.poll() is None for process in both.values()):
-        most = max(most, spilled_bytes())
-        time.sleep(0.02)
+        for folder, names in spilled().items():
+            seen.setdefault(folder, set()).update(names)
+        for n, process in both.items():
+            inside[n] = inside.get(n) or pid_inside(process)
+        time.sleep(0.01)
     for n, process in both.items():
         out, err = process.communicate(timeout=WAIT)
         assert (process.returncode, err) == (0, b""), err
         assert json.loads(out) == wanted[n]
-    assert most > 0, "nothing was spilled: the test shows nothing"
+    assert len(seen) == 2, f"they did not both spill, each into its own folder: {seen}"
+    domains = {json.loads((query.folder / f"{n}.json").read_text())["domain"] for n in sizes}
+    if all(name.startswith("pidns") for name in domains):
+        one, two = seen.values()
+        assert one & two, f"in one folder they would not have met: {seen}"
+        assert len(set(inside.values())) == 1, inside
 
 
 def test_no_folder_is_left_in_the_temporary_one(query):

@@ -66,6 +66,20 @@ a_wrong_file_is_told_with_its_line (void)
   }
 }
 
+static void
+versions_are_chosen_by_globs (void)
+{
+  g_autoptr (GtInterruptPlan) all = parse (HEAD "[query a]\nsql=1\n", FALSE, NULL);
+  g_assert_true (gt_interrupt_plan_takes (all, "1.5.6"));
+  const char *text = HEAD "duckdb=1.5.*;3.*\n[query a]\nsql=1\n[quick]\nduckdb=2.*\n";
+  g_autoptr (GtInterruptPlan) some = parse (text, FALSE, NULL);
+  g_autoptr (GtInterruptPlan) quick = parse (text, TRUE, NULL);
+  g_assert_true (gt_interrupt_plan_takes (some, "1.5.6"));
+  g_assert_false (gt_interrupt_plan_takes (some, "2.0.0"));
+  g_assert_false (gt_interrupt_plan_takes (quick, "1.5.6"));
+  g_assert_true (gt_interrupt_plan_takes (quick, "2.0.0"));
+}
+
 static gboolean
 add (GtInterruptRun *run, const char *text)
 {
@@ -171,6 +185,7 @@ main (int argc, char **argv)
   TEST (a_plan_has_queries_offsets_and_settings);
   TEST (a_quick_run_takes_what_its_group_says);
   TEST (a_wrong_file_is_told_with_its_line);
+  TEST (versions_are_chosen_by_globs);
   TEST (each_outcome_is_an_end);
   TEST (a_commit_that_the_record_denies_is_a_fault);
   TEST (a_wrong_record_is_refused);

@@ -18,6 +18,8 @@ test_verbs (void)
     { "committed", GT_VERB_OTHER },
     { "", GT_VERB_OTHER },
     { "/* not closed", GT_VERB_OTHER },
+    { "/* not closed /", GT_VERB_OTHER },
+    { "/* a //* b */ */ commit", GT_VERB_COMMIT },
     { "'commit'", GT_VERB_OTHER },
   };
   for (gsize i = 0; i < G_N_ELEMENTS (cases); i++)

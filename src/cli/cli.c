@@ -8,10 +8,8 @@ gboolean
 gt_cli_parse (GOptionContext *context, int *argc, char ***argv)
 {
   const char *command = (*argv)[0];
-  g_autofree char *shown = g_strconcat ("gilotine ", command, NULL);
   g_autoptr (GError) error = NULL;
   setlocale (LC_ALL, "");
-  g_set_prgname (shown);
   if (g_option_context_parse (context, argc, argv, &error))
     return TRUE;
   gt_cli_fail (GT_EXIT_USAGE, command, "%s; 'gilotine %s --help' lists the options", error->message,

@@ -39,6 +39,7 @@ gt_run_session_start (GtRunSession *session, GError **error)
     .env = (const char *const *) session->inherited->env,
     .fds = (const GtFdMap *) (gconstpointer) session->inherited->fds->data,
     .n_fds = session->inherited->fds->len,
+    .keep_closed = TRUE,
     .domain = options->domain,
     .purpose = GT_PURPOSE_TRANSPARENT,
     .session = session->terminal->shared ? GT_SESSION_CALLER : GT_SESSION_GROUP,

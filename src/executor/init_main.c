@@ -269,9 +269,23 @@ close_all_but_ours (const Init *init)
   }
 }
 
+/* What we open must not become the standard input, output or error of a command that is to have it
+ * closed. */
+static void
+occupy_standard_fds (void)
+{
+  int fd;
+  do
+    fd = open ("/dev/null", O_RDWR | O_CLOEXEC);
+  while (fd >= 0 && fd <= STDERR_FILENO);
+  if (fd >= 0)
+    close (fd);
+}
+
 static void
 set_up (Init *init)
 {
+  occupy_standard_fds ();
   sigset_t all;
   sigfillset (&all);
   sigprocmask (SIG_BLOCK, &all, NULL);

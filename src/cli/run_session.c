@@ -119,6 +119,15 @@ send_signal (const GtRunSession *session, int signo)
     fprintf (stderr, "gilotine run: %s\n", error->message);
 }
 
+/* So that a stopped command can act on the signal. Not in the foreground, as in timeout(1): there a
+ * command may control jobs of its own, a debugger for one. */
+static void
+send_continue (const GtRunSession *session, int after)
+{
+  if (!session->options->foreground && after != SIGCONT)
+    send_signal (session, SIGCONT);
+}
+
 static void
 start_grace (GtRunSession *session)
 {
@@ -139,8 +148,7 @@ start_grace (GtRunSession *session)
   session->interrupted_ns = now.ns;
   if (signo != 0)
     send_signal (session, signo);
-  if (signo != 0 && signo != SIGCONT)
-    send_signal (session, SIGCONT);
+  send_continue (session, signo);
   session->next = signo == 0 || session->options->foreground
                       ? GT_NEVER
                       : gt_instant_add (now, MEMBERS_AFTER_NS);
@@ -248,11 +256,16 @@ on_signal (GtRunSession *session, const struct signalfd_siginfo *info)
     return;
   if (signo == SIGTTIN || signo == SIGTTOU || signo == SIGPIPE)
     return; /* our own affair */
+  /* Once, as in timeout(1): an outer limit sends it to us and to the group that we are in. */
+  if (signo == session->forwarded && !session->options->foreground)
+    return;
+  if (signo != SIGCONT)
+    say_signal (session, signo);
   send_signal (session, signo);
   if (!ends_commands (signo, session->options->signo))
     return;
   session->forwarded = signo;
-  send_signal (session, SIGCONT);
+  send_continue (session, signo);
   if (session->options->kill_after && session->options->grace_ns != GT_DURATION_NONE
       && session->phase == GT_RUN_RUNNING)
     session->hard

@@ -80,7 +80,9 @@ keeper_argv (const GtFamily *family, const GtFamilySpec *spec, const char *progr
   add (argv, "--status=%d", keeper_fds[KEEPER_CHANNEL].target);
   add (argv, "--owner=%d", keeper_fds[KEEPER_OWNER].target);
   add (argv, "--session=%s", sessions[spec->session]);
-  add (argv, "--signals=%s", spec->session == GT_SESSION_CALLER ? "ignore" : "end");
+  /* A signal that goes to everybody, from an outer limit or a service manager, is for the command:
+   * the keeper ending it all would cut its shutdown short. */
+  add (argv, "--signals=%s", spec->session == GT_SESSION_OWN ? "end" : "ignore");
   if (family->report.domain == GT_DOMAIN_PGROUP)
     add (argv, "--pgroup");
   if (spec->deadline.ns != GT_NEVER.ns)

@@ -95,6 +95,8 @@ command_status (const GtRunSession *session)
   int status;
   if (!gt_family_ended (session->family, &status))
     return GT_RUN_SIGNALED + SIGKILL;
+  if (WCOREDUMP (status))
+    fputs ("gilotine run: the monitored command dumped core\n", stderr);
   return WIFSIGNALED (status) ? GT_RUN_SIGNALED + WTERMSIG (status) : WEXITSTATUS (status);
 }
 

@@ -6,6 +6,7 @@ import os
 import pathlib
 import platform
 import re
+import re
 import shutil
 import signal
 import subprocess

@@ -151,10 +151,36 @@ needs_watch (const GtFamilyReport *report)
          || report->cpu_limit_by == GT_METER_WATCH;
 }
 
+/* The subreaper's keeper finds members that have left in it, and so does who watches limits. In a
+ * bare chroot there is none, and a family there would not be found. */
+static gboolean
+has_proc (void)
+{
+  return access ("/proc/self/stat", R_OK) == 0;
+}
+
 static gboolean
 refuse_limits (const char *why, GError **error)
 {
   g_set_error (error, GT_OS_ERROR, GT_OS_ERROR_UNAVAILABLE, "a limit cannot be enforced: %s", why);
+  return FALSE;
+}
+
+static gboolean
+may_hold (const GtFamily *family, GError **error)
+{
+  const GtDomain domain = family->report.domain;
+  if (domain == GT_DOMAIN_PGROUP && needs_watch (&family->report))
+    return refuse_limits ("in the pgroup domain members can leave", error);
+  if (gt_domain_is_pidns (domain) || has_proc ())
+    return TRUE;
+  if (needs_watch (&family->report))
+    return refuse_limits ("there is no /proc", error);
+  if (domain != GT_DOMAIN_SUBREAPER)
+    return TRUE;
+  g_set_error (error, GT_OS_ERROR, GT_OS_ERROR_UNAVAILABLE,
+               "domain %s: there is no /proc to find the family's members in",
+               gt_domain_name (domain));
   return FALSE;
 }
 
@@ -258,9 +284,7 @@ gt_family_start_in (const GtFamilySpec *spec, GtDomain domain, GError **error)
   family->exec_what = g_strdup (family->has_command ? spec->argv[0] : "");
   family->state = family->has_command ? GT_FAMILY_STARTING : GT_FAMILY_RUNNING;
   gboolean ok = gt_family_may_end (family, spec->command_end, error);
-  ok = ok && arrange_limits (family, spec, error);
-  if (ok && domain == GT_DOMAIN_PGROUP && needs_watch (&family->report))
-    ok = refuse_limits ("in the pgroup domain members can leave", error);
+  ok = ok && arrange_limits (family, spec, error) && may_hold (family, error);
   if (ok && gt_family_prepare_search (family, error) && connect_keeper (family, spec, error))
     return family;
   gt_family_free (family);

@@ -197,3 +197,31 @@ def test_one_signal_through_two_runs_is_one(gilotine):
     out, text = process.communicate(timeout=30)
     assert process.returncode == 0 and int(out) <= 2, text
     assert text.count("sending signal USR2") == 2
+
+
+# --- a bare root ----------------------------------------------------------------------------------------------------
+
+# In a mount namespace of its own, /proc and /sys are empty.
+BARE = ["unshare", "--map-root-user", "--mount", "sh", "-c", 'mount -t tmpfs none /sys && mount -t tmpfs none /proc && exec "$@"', "sh"]
+can_be_bare = pytest.mark.skipif(
+    subprocess.run([*BARE, "true"], capture_output=True).returncode != 0, reason="no mount namespace to be had here"
+)
+
+
+@can_be_bare
+def test_without_proc_the_family_is_held_all_the_same(gilotine, tmp_path):
+    lock = tmp_path / "lock"
+    record = tmp_path / "record"
+    escape = f"setsid flock '{lock}' sleep 60 & sleep 60"
+    code, _, text = outcome([*BARE, gilotine, "run", "--report", str(record), "0.5", "sh", "-c", escape])
+    assert (code, text) == (124, "")
+    assert '"domain":"subreaper"' not in record.read_text().replace(" ", "")
+    assert subprocess.run(["flock", "--nonblock", str(lock), "true"]).returncode == 0
+
+
+@can_be_bare
+@pytest.mark.parametrize("options", [["--domain", "subreaper"], ["--domain", "subreaper", "--memory", "50M"]])
+def test_without_proc_what_cannot_be_held_is_refused(gilotine, options, tmp_path):
+    code, _, text = outcome([*BARE, gilotine, "run", *options, "5", "touch", str(tmp_path / "ran")])
+    assert code == 125 and "no /proc" in text
+    assert not (tmp_path / "ran").exists()

@@ -86,9 +86,11 @@ static void
 say_signal (const GtRunSession *session, int signo)
 {
   char name[GT_SIGNAL_NAME_SIZE];
-  if (session->options->verbose)
-    fprintf (stderr, "gilotine run: sending signal %s to command '%s'\n",
-             gt_signal_name (signo, name), session->options->command[0]);
+  if (!session->options->verbose)
+    return;
+  g_autofree char *command = gt_run_quote (session->options->command[0]);
+  fprintf (stderr, "gilotine run: sending signal %s to command %s\n", gt_signal_name (signo, name),
+           command);
 }
 
 static void

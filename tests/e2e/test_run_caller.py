@@ -124,15 +124,15 @@ def test_a_core_dump_is_told(gilotine, tmp_path):
 
 # Tells the signals it gets, and ends half a second after the first.
 TELLS = """
-import signal, time
+import os, signal, time
 def told(signo, frame):
-    print(signal.Signals(signo).name, flush=True)
+    os.write(1, signal.Signals(signo).name.encode() + b"\\n")
     global end
     end = min(end, time.monotonic() + 0.5)
 end = time.monotonic() + 60
 for signo in (signal.SIGTERM, signal.SIGCONT):
     signal.signal(signo, told)
-print("up", flush=True)
+os.write(1, b"up\\n")
 while time.monotonic() < end:
     time.sleep(0.01)
 """
@@ -197,6 +197,26 @@ def test_one_signal_through_two_runs_is_one(gilotine):
     out, text = process.communicate(timeout=30)
     assert process.returncode == 0 and int(out) <= 2, text
     assert text.count("sending signal USR2") == 2
+
+
+@oracle
+@pytest.mark.parametrize(
+    "args",
+    [["1\n", "true"], ["it's", "true"], ["1\x1b[31m", "true"], ["-s", "a'b", "1", "true"], ["1", "/no such\t'\\x\r"], ["1", 'no"x']],
+    ids=ascii,
+)
+def test_what_a_message_quotes_is_harmless(gilotine, args):
+    same(gilotine, *args)
+
+
+def test_what_is_not_ascii_is_shown_as_it_is(gilotine):
+    assert "invalid time interval '10€'" in outcome([gilotine, "run", "10€", "true"])[2]
+
+
+def test_a_report_without_a_name_is_refused_before_the_start(gilotine, tmp_path):
+    code, _, text = outcome([gilotine, "run", "--report", "", "5", "touch", str(tmp_path / "ran")])
+    assert code == 125 and "--report: No such file or directory" in text
+    assert not (tmp_path / "ran").exists()
 
 
 # --- a bare root ----------------------------------------------------------------------------------------------------

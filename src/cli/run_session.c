@@ -82,6 +82,20 @@ gt_run_session_clear (GtRunSession *session)
 
 /* --- the ladder: signal, kill ----------------------------------------------------------------- */
 
+/* Never waits: a limit must not hang on a reader of standard error that does not read, or on a
+ * terminal stopped by Ctrl-S. What cannot be said at once is not said. */
+static void G_GNUC_PRINTF (1, 2) say (const char *format, ...)
+{
+  struct pollfd out = { .fd = STDERR_FILENO, .events = POLLOUT };
+  if (poll (&out, 1, 0) <= 0 || (out.revents & POLLOUT) == 0)
+    return;
+  va_list args;
+  va_start (args, format);
+  g_autofree char *text = g_strdup_vprintf (format, args);
+  va_end (args);
+  fprintf (stderr, "gilotine run: %s\n", text);
+}
+
 static void
 say_signal (const GtRunSession *session, int signo)
 {
@@ -89,8 +103,7 @@ say_signal (const GtRunSession *session, int signo)
   if (!session->options->verbose)
     return;
   g_autofree char *command = gt_run_quote (session->options->command[0]);
-  fprintf (stderr, "gilotine run: sending signal %s to command %s\n", gt_signal_name (signo, name),
-           command);
+  say ("sending signal %s to command %s", gt_signal_name (signo, name), command);
 }
 
 static void
@@ -118,7 +131,7 @@ send_signal (const GtRunSession *session, int signo)
 {
   g_autoptr (GError) error = NULL;
   if (!gt_family_signal (session->family, signo, !session->options->foreground, &error))
-    fprintf (stderr, "gilotine run: %s\n", error->message);
+    say ("%s", error->message);
 }
 
 /* So that a stopped command can act on the signal. Not in the foreground, as in timeout(1): there a
@@ -144,7 +157,7 @@ start_grace (GtRunSession *session)
   /* From here on the command's end is not the family's: who got the signal, too, may use the rest
    * of the grace; and nobody is set free any more. */
   if (!gt_family_set_command_end (session->family, GT_COMMAND_END_WAIT, &error))
-    fprintf (stderr, "gilotine run: %s\n", error->message);
+    say ("%s", error->message);
   say_signal (session, signo);
   session->phase = GT_RUN_GRACE;
   session->interrupted_ns = now.ns;

@@ -219,6 +219,26 @@ def test_a_report_without_a_name_is_refused_before_the_start(gilotine, tmp_path)
     assert not (tmp_path / "ran").exists()
 
 
+def test_a_full_standard_error_does_not_hold_the_limit(gilotine):
+    read_end, write_end = os.pipe()
+    os.set_blocking(write_end, False)
+    try:
+        while os.write(write_end, b"x" * 4096):
+            pass
+    except BlockingIOError:
+        pass
+    os.set_blocking(write_end, True)
+    deaf = "trap '' TERM; while :; do sleep 0.1; done"
+    process = start(gilotine, "-v", "-k", "0.2", "0.3", "sh", "-c", deaf, stderr=write_end)
+    try:
+        assert process.wait(20) == 137
+    finally:
+        process.kill()
+        os.close(read_end)
+        os.close(write_end)
+        process.wait()
+
+
 # --- a bare root ----------------------------------------------------------------------------------------------------
 
 # In a mount namespace of its own, /proc and /sys are empty.

@@ -205,7 +205,7 @@ void
 take_orders (Init *init)
 {
   struct pollfd p = { .fd = init->options.lifeline_fd, .events = POLLIN };
-  if (!init->ending && poll (&p, 1, 0) > 0)
+  while (!init->ending && poll (&p, 1, 0) > 0)
     on_lifeline (init);
 }
 

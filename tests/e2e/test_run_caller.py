@@ -239,6 +239,15 @@ def test_a_full_standard_error_does_not_hold_the_limit(gilotine):
         process.wait()
 
 
+def test_orders_that_met_a_stopped_keeper_are_all_obeyed(gilotine, tmp_path):
+    """The kill is known before the command's death is: its group must not be forgotten with it."""
+    lock = tmp_path / "lock"
+    script = f"flock '{lock}' sleep 60 & while flock -n '{lock}' true; do sleep 0.01; done; kill -STOP $PPID; sleep 60"
+    code, _, _ = outcome([gilotine, "run", "--domain", "pgroup", "-k", "0.3", "0.7", "sh", "-c", script])
+    assert code == 124
+    assert subprocess.run(["flock", "--timeout", "10", str(lock), "true"]).returncode == 0
+
+
 # --- a bare root ----------------------------------------------------------------------------------------------------
 
 # In a mount namespace of its own, /proc and /sys are empty.

@@ -1,5 +1,6 @@
 #include "cli/cli.h"
 
+#include <langinfo.h>
 #include <locale.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -8,12 +9,22 @@ gboolean
 gt_cli_parse (GOptionContext *context, int *argc, char ***argv)
 {
   const char *command = (*argv)[0];
-  g_autofree char *shown = g_strconcat ("gilotine ", command, NULL);
   g_autoptr (GError) error = NULL;
   setlocale (LC_ALL, "");
-  g_set_prgname (shown);
-  if (g_option_context_parse (context, argc, argv, &error))
+  /* Nobody who has no locale, as under cron, means plain ASCII: GOption would refuse the rest. */
+  gboolean no_locale = g_str_equal (nl_langinfo (CODESET), "ANSI_X3.4-1968");
+  if (no_locale)
+    setlocale (LC_CTYPE, "C.UTF-8");
+  gboolean ok = g_option_context_parse (context, argc, argv, &error);
+  if (no_locale)
+    setlocale (LC_CTYPE, "");
+  if (ok)
     return TRUE;
+  if (error->domain == G_CONVERT_ERROR) {
+    g_clear_error (&error);
+    g_set_error (&error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "an argument is no text in %s",
+                 no_locale ? "UTF-8" : nl_langinfo (CODESET));
+  }
   gt_cli_fail (GT_EXIT_USAGE, command, "%s; 'gilotine %s --help' lists the options", error->message,
                command);
   return FALSE;

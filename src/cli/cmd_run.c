@@ -95,6 +95,8 @@ command_status (const GtRunSession *session)
   int status;
   if (!gt_family_ended (session->family, &status))
     return GT_RUN_SIGNALED + SIGKILL;
+  if (WCOREDUMP (status))
+    fputs ("gilotine run: the monitored command dumped core\n", stderr);
   return WIFSIGNALED (status) ? GT_RUN_SIGNALED + WTERMSIG (status) : WEXITSTATUS (status);
 }
 
@@ -102,13 +104,13 @@ static int
 judge_start (Run *run, const GtRunSession *session)
 {
   const int error = gt_family_start_errno (session->family);
-  const char *command = run->options.command[0];
+  g_autofree char *command = gt_run_quote (run->options.command[0]);
   g_autoptr (GError) why = NULL;
   gt_family_start_error (session->family, &why);
   if (error == 0 || g_error_matches (why, GT_OS_ERROR, GT_OS_ERROR_UNAVAILABLE))
     return refuse (run, why->message);
   run->record.message
-      = g_strdup_printf ("failed to run command '%s': %s", command, g_strerror (error));
+      = g_strdup_printf ("failed to run command %s: %s", command, g_strerror (error));
   fprintf (stderr, "gilotine run: %s\n", run->record.message);
   set_outcome (&run->record, GT_OUTCOME_LOST, GT_REASON_START);
   return error == ENOENT ? GT_RUN_NOT_FOUND : GT_RUN_CANNOT_EXEC;
@@ -147,8 +149,9 @@ judge_limits (Run *run, const GtRunSession *session)
   for (gsize i = 0; i < G_N_ELEMENTS (rows); i++)
     if (rows[i].cause == report->cause) {
       set_outcome (&run->record, rows[i].outcome, rows[i].reason);
-      fprintf (stderr, "gilotine run: '%s' reached its limit of %s: the family was killed\n",
-               run->options.command[0], rows[i].what);
+      g_autofree char *command = gt_run_quote (run->options.command[0]);
+      fprintf (stderr, "gilotine run: %s reached its limit of %s: the family was killed\n", command,
+               rows[i].what);
       return gt_outcome_info (rows[i].outcome)->exit_code;
     }
   return -1;

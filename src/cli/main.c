@@ -1,12 +1,14 @@
 /* gilotine: dispatches to one cmd_*.c, or to gilotine-full, which is this same file with all of
  * them; nothing else lives here. */
 #include "cli/cmd.h"
+#include "cli/run_options.h"
 
 #include "os/paths.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -43,33 +45,44 @@ print_help (FILE *out)
 
 /* A descriptor that we open must never become standard input, output or error. */
 static void
-open_standard_descriptors (void)
+open_standard_descriptors (int flags)
 {
   int fd;
   do
-    fd = open ("/dev/null", O_RDWR);
+    fd = open ("/dev/null", flags);
   while (fd >= 0 && fd <= STDERR_FILENO);
   if (fd >= 0)
     close (fd);
 }
 
-/* What was printed and cannot be written is a failure, whatever the command says. */
-static int
-finish (int code)
+/* What was printed and cannot be written is a failure, whatever the command says. At the exit,
+ * since GLib's --help exits by itself. */
+static int output_failure = GT_EXIT_SYSTEM;
+
+static void
+check_output (int status, void *data)
 {
-  if (fflush (stdout) == 0 && !ferror (stdout))
-    return code;
-  return code != GT_EXIT_OK ? code : GT_EXIT_SYSTEM;
+  (void) data;
+  errno = 0;
+  if ((fflush (stdout) == 0 && !ferror (stdout)) || status != 0)
+    return;
+  fprintf (stderr, "%s: write error%s%s\n", g_get_prgname (), errno != 0 ? ": " : "",
+           errno != 0 ? g_strerror (errno) : "");
+  _exit (output_failure);
 }
 
-/* `run` hands its caller's descriptors on as they are, closed ones too. */
+/* `run` hands its caller's descriptors on as they are, closed ones too; its own writes to a closed
+ * one fail. */
 static int
 run_here (const Command *command, int argc, char **argv)
 {
-  if (strcmp (command->name, "run") == 0)
-    return command->func (argc, argv);
-  open_standard_descriptors ();
-  return finish (command->func (argc, argv));
+  gboolean is_run = strcmp (command->name, "run") == 0;
+  g_autofree char *name = g_strconcat ("gilotine ", command->name, NULL);
+  g_set_prgname (name);
+  if (is_run)
+    output_failure = GT_RUN_FAILED;
+  open_standard_descriptors (is_run ? O_RDONLY | O_CLOEXEC : O_RDWR);
+  return command->func (argc, argv);
 }
 
 /* Returns only when that fails. */
@@ -88,6 +101,8 @@ run_apart (char **argv)
 int
 main (int argc, char **argv)
 {
+  g_set_prgname ("gilotine");
+  on_exit (check_output, NULL);
   if (argc < 2) {
     print_help (stderr);
     return GT_EXIT_USAGE;
@@ -95,7 +110,7 @@ main (int argc, char **argv)
   const char *name = argv[1];
   if (strcmp (name, "--help") == 0 || strcmp (name, "-h") == 0 || strcmp (name, "help") == 0) {
     print_help (stdout);
-    return finish (GT_EXIT_OK);
+    return GT_EXIT_OK;
   }
   if (strcmp (name, "--version") == 0) {
     printf ("gilotine %s\n", GT_VERSION);

@@ -72,6 +72,8 @@ gt_query_out_open (GtQueryOut *self, const char *target, GError **error)
     self->fd = fcntl (STDOUT_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
     return self->fd >= 0 || gt_os_fail (error, errno, "standard output");
   }
+  if (*target == '\0')
+    return gt_os_fail (error, ENOENT, "the name");
   if (!resolve (self, target, error))
     return FALSE;
   return self->fd >= 0 || open_unfinished (self, error);

@@ -27,23 +27,25 @@ is_ignored (int signo)
 }
 
 static void
+add_fd (GArray *fds, int fd, int private_fd)
+{
+  int flags = fcntl (fd, F_GETFD);
+  if (fd != private_fd && flags >= 0 && (flags & FD_CLOEXEC) == 0)
+    g_array_append_val (fds, ((GtFdMap){ fd, fd }));
+}
+
+static void
 list_fds (GArray *fds, int private_fd)
 {
   DIR *dir = opendir ("/proc/self/fd");
   if (dir == NULL) { /* no /proc: the standard ones at least */
-    for (int fd = 0; fd <= 2; fd++)
-      if (fcntl (fd, F_GETFD) >= 0)
-        g_array_append_val (fds, ((GtFdMap){ fd, fd }));
+    for (int fd = 0; fd <= STDERR_FILENO; fd++)
+      add_fd (fds, fd, private_fd);
     return;
   }
-  for (struct dirent *entry; (entry = readdir (dir)) != NULL;) {
-    if (!g_ascii_isdigit (entry->d_name[0]))
-      continue;
-    int fd = (int) strtol (entry->d_name, NULL, 10);
-    int flags = fcntl (fd, F_GETFD);
-    if (fd != dirfd (dir) && fd != private_fd && flags >= 0 && (flags & FD_CLOEXEC) == 0)
-      g_array_append_val (fds, ((GtFdMap){ fd, fd }));
-  }
+  for (struct dirent *entry; (entry = readdir (dir)) != NULL;)
+    if (g_ascii_isdigit (entry->d_name[0]))
+      add_fd (fds, (int) strtol (entry->d_name, NULL, 10), private_fd);
   closedir (dir);
 }
 

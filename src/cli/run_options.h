@@ -31,5 +31,9 @@ typedef struct {
   char **command; /* argv of the command, inside the argv that was parsed */
 } GtRunOptions;
 
+/* `text` of the caller's for a message: in quotes, nothing in it that a terminal or a log would
+ * obey. To be freed. */
+char *gt_run_quote (const char *text);
+
 /* FALSE: the command is to return *code; what there was to say has been said. */
 gboolean gt_run_options_parse (GtRunOptions *options, int argc, char **argv, int *code);

@@ -34,6 +34,8 @@ gt_run_report_open (GtRunReport *report, const char *target, GError **error)
   if (strspn (target, "0123456789") == strlen (target) && *target != '\0')
     return g_ascii_string_to_unsigned (target, 10, 0, G_MAXINT, &fd, error)
            && open_fd (report, (int) fd, error);
+  if (*target == '\0')
+    return gt_os_fail (error, ENOENT, "--report");
   struct stat st;
   gboolean exists = lstat (target, &st) == 0;
   if (exists && S_ISDIR (st.st_mode))

@@ -39,6 +39,7 @@ gt_run_session_start (GtRunSession *session, GError **error)
     .env = (const char *const *) session->inherited->env,
     .fds = (const GtFdMap *) (gconstpointer) session->inherited->fds->data,
     .n_fds = session->inherited->fds->len,
+    .keep_closed = TRUE,
     .domain = options->domain,
     .purpose = GT_PURPOSE_TRANSPARENT,
     .session = session->terminal->shared ? GT_SESSION_CALLER : GT_SESSION_GROUP,
@@ -81,13 +82,28 @@ gt_run_session_clear (GtRunSession *session)
 
 /* --- the ladder: signal, kill ----------------------------------------------------------------- */
 
+/* Never waits: a limit must not hang on a reader of standard error that does not read, or on a
+ * terminal stopped by Ctrl-S. What cannot be said at once is not said. */
+static void G_GNUC_PRINTF (1, 2) say (const char *format, ...)
+{
+  struct pollfd out = { .fd = STDERR_FILENO, .events = POLLOUT };
+  if (poll (&out, 1, 0) <= 0 || (out.revents & POLLOUT) == 0)
+    return;
+  va_list args;
+  va_start (args, format);
+  g_autofree char *text = g_strdup_vprintf (format, args);
+  va_end (args);
+  fprintf (stderr, "gilotine run: %s\n", text);
+}
+
 static void
 say_signal (const GtRunSession *session, int signo)
 {
   char name[GT_SIGNAL_NAME_SIZE];
-  if (session->options->verbose)
-    fprintf (stderr, "gilotine run: sending signal %s to command '%s'\n",
-             gt_signal_name (signo, name), session->options->command[0]);
+  if (!session->options->verbose)
+    return;
+  g_autofree char *command = gt_run_quote (session->options->command[0]);
+  say ("sending signal %s to command %s", gt_signal_name (signo, name), command);
 }
 
 static void
@@ -115,7 +131,16 @@ send_signal (const GtRunSession *session, int signo)
 {
   g_autoptr (GError) error = NULL;
   if (!gt_family_signal (session->family, signo, !session->options->foreground, &error))
-    fprintf (stderr, "gilotine run: %s\n", error->message);
+    say ("%s", error->message);
+}
+
+/* So that a stopped command can act on the signal. Not in the foreground, as in timeout(1): there a
+ * command may control jobs of its own, a debugger for one. */
+static void
+send_continue (const GtRunSession *session, int after)
+{
+  if (!session->options->foreground && after != SIGCONT)
+    send_signal (session, SIGCONT);
 }
 
 static void
@@ -132,14 +157,13 @@ start_grace (GtRunSession *session)
   /* From here on the command's end is not the family's: who got the signal, too, may use the rest
    * of the grace; and nobody is set free any more. */
   if (!gt_family_set_command_end (session->family, GT_COMMAND_END_WAIT, &error))
-    fprintf (stderr, "gilotine run: %s\n", error->message);
+    say ("%s", error->message);
   say_signal (session, signo);
   session->phase = GT_RUN_GRACE;
   session->interrupted_ns = now.ns;
   if (signo != 0)
     send_signal (session, signo);
-  if (signo != 0 && signo != SIGCONT)
-    send_signal (session, SIGCONT);
+  send_continue (session, signo);
   session->next = signo == 0 || session->options->foreground
                       ? GT_NEVER
                       : gt_instant_add (now, MEMBERS_AFTER_NS);
@@ -247,11 +271,16 @@ on_signal (GtRunSession *session, const struct signalfd_siginfo *info)
     return;
   if (signo == SIGTTIN || signo == SIGTTOU || signo == SIGPIPE)
     return; /* our own affair */
+  /* Once, as in timeout(1): an outer limit sends it to us and to the group that we are in. */
+  if (signo == session->forwarded && !session->options->foreground)
+    return;
+  if (signo != SIGCONT)
+    say_signal (session, signo);
   send_signal (session, signo);
   if (!ends_commands (signo, session->options->signo))
     return;
   session->forwarded = signo;
-  send_signal (session, SIGCONT);
+  send_continue (session, signo);
   if (session->options->kill_after && session->options->grace_ns != GT_DURATION_NONE
       && session->phase == GT_RUN_RUNNING)
     session->hard

@@ -57,8 +57,8 @@ on_command_end (Init *init, const siginfo_t *info)
   const long long ended_ns = now_ns ();
   /* Whatever lives when the command has ended by itself was left by it. */
   const uint64_t leftovers = by_itself && !init->options.pgroup ? count_living (init) : 0;
-  tell (init, "%s %d %lld %llu", exited ? "exited" : "signaled", info->si_status, ended_ns,
-        (unsigned long long) leftovers);
+  tell (init, "%s %d %lld %llu %d", exited ? "exited" : "signaled", info->si_status, ended_ns,
+        (unsigned long long) leftovers, info->si_code == CLD_DUMPED);
   check_oom (init);
   if (!by_itself || init->ending)
     return;

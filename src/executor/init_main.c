@@ -205,7 +205,7 @@ void
 take_orders (Init *init)
 {
   struct pollfd p = { .fd = init->options.lifeline_fd, .events = POLLIN };
-  if (!init->ending && poll (&p, 1, 0) > 0)
+  while (!init->ending && poll (&p, 1, 0) > 0)
     on_lifeline (init);
 }
 
@@ -269,9 +269,23 @@ close_all_but_ours (const Init *init)
   }
 }
 
+/* What we open must not become the standard input, output or error of a command that is to have it
+ * closed. */
+static void
+occupy_standard_fds (void)
+{
+  int fd;
+  do
+    fd = open ("/dev/null", O_RDWR | O_CLOEXEC);
+  while (fd >= 0 && fd <= STDERR_FILENO);
+  if (fd >= 0)
+    close (fd);
+}
+
 static void
 set_up (Init *init)
 {
+  occupy_standard_fds ();
   sigset_t all;
   sigfillset (&all);
   sigprocmask (SIG_BLOCK, &all, NULL);

@@ -52,8 +52,8 @@ gt_domain_by_name (const char *name, GtDomain *domain, GError **error)
 const GtDomain *
 gt_domain_candidates (GtPurpose purpose)
 {
-  static const GtDomain transparent[]
-      = { GT_DOMAIN_CGROUP, GT_DOMAIN_SUBREAPER, GT_DOMAIN_PGROUP, GT_N_DOMAINS };
+  static const GtDomain transparent[] = { GT_DOMAIN_CGROUP, GT_DOMAIN_SUBREAPER, GT_DOMAIN_PIDNS,
+                                          GT_DOMAIN_USERNS, GT_DOMAIN_PGROUP,    GT_N_DOMAINS };
   static const GtDomain contain[]
       = { GT_DOMAIN_PIDNS_CGROUP, GT_DOMAIN_PIDNS,  GT_DOMAIN_USERNS, GT_DOMAIN_CGROUP,
           GT_DOMAIN_SUBREAPER,    GT_DOMAIN_PGROUP, GT_N_DOMAINS };

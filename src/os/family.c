@@ -95,7 +95,7 @@ on_exited (GtFamily *family, const News *news)
 static void
 on_signaled (GtFamily *family, const News *news)
 {
-  on_end (family, news, (int) news->values[0]);
+  on_end (family, news, (int) news->values[0] | (news->values[3] != 0 ? WCOREFLAG : 0));
 }
 
 static void

@@ -25,7 +25,7 @@ typedef struct {
 
 typedef enum {
   GT_SESSION_OWN,    /* a session of its own, the command the leader of its process group */
-  GT_SESSION_GROUP,  /* our session, a process group of its own */
+  GT_SESSION_GROUP,  /* our session, a process group of its own. The keeper ignores signals. */
   GT_SESSION_CALLER, /* our session and process group, for interactive use. The keeper ignores
                         signals and, but for PID namespaces, is in a group of its own that no
                         Ctrl-Z stops. */
@@ -46,6 +46,8 @@ typedef struct {
   const char *cwd;        /* NULL = ours */
   const GtFdMap *fds;     /* everything the command has open; 0, 1, 2 are /dev/null unless mapped */
   gsize n_fds;
+  gboolean
+      keep_closed;   /* ... but those of 0, 1, 2 that are not mapped are closed for the command */
   GtDomain domain;   /* AUTO, or exactly this one */
   GtPurpose purpose; /* of AUTO */
   GtSessionMode session;

@@ -69,17 +69,20 @@ add_command_state (GPtrArray *argv, const GtFamilySpec *spec)
 }
 
 static char **
-keeper_argv (const GtFamily *family, const GtFamilySpec *spec, const char *program, int first_fd)
+keeper_argv (const GtFamily *family, const GtFamilySpec *spec, const char *program,
+             const GtFdMap *keeper_fds)
 {
   static const char *const sessions[]
       = { [GT_SESSION_OWN] = "own", [GT_SESSION_GROUP] = "group", [GT_SESSION_CALLER] = "caller" };
   g_autoptr (GPtrArray) argv = g_ptr_array_new ();
   add (argv, "%s", program);
-  add (argv, "--lifeline=%d", first_fd + KEEPER_CHANNEL);
-  add (argv, "--status=%d", first_fd + KEEPER_CHANNEL);
-  add (argv, "--owner=%d", first_fd + KEEPER_OWNER);
+  add (argv, "--lifeline=%d", keeper_fds[KEEPER_CHANNEL].target);
+  add (argv, "--status=%d", keeper_fds[KEEPER_CHANNEL].target);
+  add (argv, "--owner=%d", keeper_fds[KEEPER_OWNER].target);
   add (argv, "--session=%s", sessions[spec->session]);
-  add (argv, "--signals=%s", spec->session == GT_SESSION_CALLER ? "ignore" : "end");
+  /* A signal that goes to everybody, from an outer limit or a service manager, is for the command:
+   * the keeper ending it all would cut its shutdown short. */
+  add (argv, "--signals=%s", spec->session == GT_SESSION_OWN ? "end" : "ignore");
   if (family->report.domain == GT_DOMAIN_PGROUP)
     add (argv, "--pgroup");
   if (spec->deadline.ns != GT_NEVER.ns)
@@ -148,10 +151,36 @@ needs_watch (const GtFamilyReport *report)
          || report->cpu_limit_by == GT_METER_WATCH;
 }
 
+/* The subreaper's keeper finds members that have left in it, and so does who watches limits. In a
+ * bare chroot there is none, and a family there would not be found. */
+static gboolean
+has_proc (void)
+{
+  return access ("/proc/self/stat", R_OK) == 0;
+}
+
 static gboolean
 refuse_limits (const char *why, GError **error)
 {
   g_set_error (error, GT_OS_ERROR, GT_OS_ERROR_UNAVAILABLE, "a limit cannot be enforced: %s", why);
+  return FALSE;
+}
+
+static gboolean
+may_hold (const GtFamily *family, GError **error)
+{
+  const GtDomain domain = family->report.domain;
+  if (domain == GT_DOMAIN_PGROUP && needs_watch (&family->report))
+    return refuse_limits ("in the pgroup domain members can leave", error);
+  if (gt_domain_is_pidns (domain) || has_proc ())
+    return TRUE;
+  if (needs_watch (&family->report))
+    return refuse_limits ("there is no /proc", error);
+  if (domain != GT_DOMAIN_SUBREAPER)
+    return TRUE;
+  g_set_error (error, GT_OS_ERROR, GT_OS_ERROR_UNAVAILABLE,
+               "domain %s: there is no /proc to find the family's members in",
+               gt_domain_name (domain));
   return FALSE;
 }
 
@@ -163,21 +192,29 @@ clone_flags (GtDomain domain)
   return CLONE_NEWPID | CLONE_NEWNS | (domain == GT_DOMAIN_USERNS ? CLONE_NEWUSER : 0);
 }
 
+/* Under its own number, or the next that none of the `at` before it has: one above the command's
+ * highest may be beyond the limit. */
+static void
+add_keeper_fd (GtFdMap *fds, gsize at, int source)
+{
+  int target = MAX (source, STDERR_FILENO + 1);
+  while (gt_fd_map_has_target (fds, at, target))
+    target++;
+  fds[at] = (GtFdMap){ source, target };
+}
+
 static gboolean
 start_keeper (GtFamily *family, const GtFamilySpec *spec, int channel, int owner, GError **error)
 {
   g_autofree char *program = gt_path_program ("gilotine-init", error);
   if (program == NULL)
     return FALSE;
-  int first_fd = STDERR_FILENO + 1;
-  for (gsize i = 0; i < spec->n_fds; i++)
-    first_fd = MAX (first_fd, spec->fds[i].target + 1);
   g_autofree GtFdMap *fds = g_new0 (GtFdMap, spec->n_fds + KEEPER_FDS);
   for (gsize i = 0; i < spec->n_fds; i++)
     fds[i] = spec->fds[i];
-  fds[spec->n_fds] = (GtFdMap){ channel, first_fd + KEEPER_CHANNEL };
-  fds[spec->n_fds + 1] = (GtFdMap){ owner, first_fd + KEEPER_OWNER };
-  g_auto (GStrv) argv = keeper_argv (family, spec, program, first_fd);
+  add_keeper_fd (fds, spec->n_fds + KEEPER_CHANNEL, channel);
+  add_keeper_fd (fds, spec->n_fds + KEEPER_OWNER, owner);
+  g_auto (GStrv) argv = keeper_argv (family, spec, program, fds + spec->n_fds);
   g_auto (GStrv) env = marked_env (family, spec);
   const GtSpawn spawn = { .path = program,
                           .argv = argv,
@@ -185,6 +222,7 @@ start_keeper (GtFamily *family, const GtFamilySpec *spec, int channel, int owner
                           .cwd = spec->cwd,
                           .fds = fds,
                           .n_fds = spec->n_fds + KEEPER_FDS,
+                          .keep_closed = spec->keep_closed,
                           .clone_flags = clone_flags (family->report.domain),
                           .new_session = spec->session == GT_SESSION_OWN,
                           .new_group = spec->session == GT_SESSION_GROUP
@@ -246,9 +284,7 @@ gt_family_start_in (const GtFamilySpec *spec, GtDomain domain, GError **error)
   family->exec_what = g_strdup (family->has_command ? spec->argv[0] : "");
   family->state = family->has_command ? GT_FAMILY_STARTING : GT_FAMILY_RUNNING;
   gboolean ok = gt_family_may_end (family, spec->command_end, error);
-  ok = ok && arrange_limits (family, spec, error);
-  if (ok && domain == GT_DOMAIN_PGROUP && needs_watch (&family->report))
-    ok = refuse_limits ("in the pgroup domain members can leave", error);
+  ok = ok && arrange_limits (family, spec, error) && may_hold (family, error);
   if (ok && gt_family_prepare_search (family, error) && connect_keeper (family, spec, error))
     return family;
   gt_family_free (family);

@@ -37,12 +37,21 @@ typedef enum {
  * read when it has executed or is gone. */
 typedef struct {
   const GtSpawn *spawn;
-  int *moved; /* n_fds: the sources, out of the way of the targets */
+  int *moved; /* n_fds: the sources, or copies out of the way of the targets */
   char uid_map[64], gid_map[64];
   volatile Step failed;
   volatile int failed_errno;
   volatile gboolean fresh_proc;
 } Child;
+
+gboolean
+gt_fd_map_has_target (const GtFdMap *fds, gsize n_fds, int fd)
+{
+  for (gsize i = 0; i < n_fds; i++)
+    if (fds[i].target == fd)
+      return TRUE;
+  return FALSE;
+}
 
 /* A kernel without close_range: every descriptor by name. */
 static void
@@ -64,27 +73,38 @@ mark_open_cloexec (void)
     close (dir);
 }
 
+/* A copy out of the way of all targets; not simply above them, since the highest may be the limit's
+ * last. */
+static int
+copy_aside (const GtSpawn *s, int source)
+{
+  int copy = fcntl (source, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+  while (copy >= 0 && gt_fd_map_has_target (s->fds, s->n_fds, copy)) {
+    int other = fcntl (source, F_DUPFD_CLOEXEC, copy + 1);
+    close (copy);
+    copy = other;
+  }
+  return copy;
+}
+
 static gboolean
 arrange_fds (const Child *child)
 {
   const GtSpawn *s = child->spawn;
-  int above = STDERR_FILENO + 1;
-  gboolean mapped[STDERR_FILENO + 1] = { FALSE };
-  for (gsize i = 0; i < s->n_fds; i++) {
-    above = MAX (above, s->fds[i].target + 1);
-    if (s->fds[i].target <= STDERR_FILENO)
-      mapped[s->fds[i].target] = TRUE;
-  }
   if (syscall (SYS_close_range, 0, ~0U, CLOSE_RANGE_CLOEXEC) != 0)
     mark_open_cloexec ();
-  for (gsize i = 0; i < s->n_fds; i++)
-    if ((child->moved[i] = fcntl (s->fds[i].source, F_DUPFD_CLOEXEC, above)) < 0)
+  for (gsize i = 0; i < s->n_fds; i++) {
+    gboolean stays = s->fds[i].source == s->fds[i].target;
+    child->moved[i] = stays ? s->fds[i].source : copy_aside (s, s->fds[i].source);
+    if (child->moved[i] < 0)
       return FALSE;
+  }
   for (gsize i = 0; i < s->n_fds; i++)
-    if (dup2 (child->moved[i], s->fds[i].target) < 0)
+    if (child->moved[i] == s->fds[i].target ? fcntl (child->moved[i], F_SETFD, 0) < 0
+                                            : dup2 (child->moved[i], s->fds[i].target) < 0)
       return FALSE;
-  for (int fd = 0; fd <= STDERR_FILENO; fd++)
-    if (!mapped[fd]) {
+  for (int fd = 0; fd <= STDERR_FILENO && !s->keep_closed; fd++)
+    if (!gt_fd_map_has_target (s->fds, s->n_fds, fd)) {
       int null_fd = open ("/dev/null", O_RDWR | O_CLOEXEC);
       if (null_fd < 0 || (null_fd != fd && dup2 (null_fd, fd) < 0)
           || (null_fd == fd && fcntl (fd, F_SETFD, 0) < 0))

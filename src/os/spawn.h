@@ -12,6 +12,8 @@ typedef struct {
   int target;
 } GtFdMap;
 
+gboolean gt_fd_map_has_target (const GtFdMap *fds, gsize n_fds, int fd);
+
 typedef struct {
   const char *path;
   char *const *argv;
@@ -19,8 +21,9 @@ typedef struct {
   const char *cwd;    /* NULL = ours */
   const GtFdMap *fds; /* all that stays open; 0, 1, 2 are /dev/null unless mapped */
   gsize n_fds;
-  guint64 clone_flags; /* CLONE_NEWPID, CLONE_NEWUSER, CLONE_NEWNS or none. In a user namespace the
-                          caller's user and group keep their numbers. */
+  gboolean keep_closed; /* ... and not even open when this is set */
+  guint64 clone_flags;  /* CLONE_NEWPID, CLONE_NEWUSER, CLONE_NEWNS or none. In a user namespace the
+                           caller's user and group keep their numbers. */
   gboolean new_session;
   gboolean new_group;
   gboolean fresh_proc; /* with CLONE_NEWPID and CLONE_NEWNS: mounts a /proc of the new namespace */

@@ -2,8 +2,18 @@
 
 import os
 import pathlib
+import re
+import shutil
 import subprocess
 import time
+
+import pytest
+
+GNU = shutil.which("timeout") or ""
+has_gnu = GNU and b"GNU coreutils" in subprocess.run([GNU, "--version"], capture_output=True).stdout
+oracle = pytest.mark.skipif(not has_gnu, reason="no GNU timeout on this machine")
+
+ENV = dict(os.environ, LC_ALL="C")
 
 
 def alive(pid: int) -> bool:
@@ -56,3 +66,23 @@ def reap_strays() -> None:
                 return
         except ChildProcessError:
             return
+
+
+def outcome(command: list[str], **kwargs) -> tuple[int, str, str]:
+    """(status as a shell sees it, standard output, standard error without the program's name)."""
+    result = subprocess.run(
+        command, capture_output=True, text=True, env=ENV, stdin=subprocess.DEVNULL, timeout=30, **kwargs
+    )
+    code = result.returncode if result.returncode >= 0 else 128 - result.returncode
+    text = re.sub(r"^(gilotine run|\S*timeout): ", "", result.stderr, flags=re.M)
+    return code, result.stdout, re.sub(r"'(gilotine run|\S*timeout) --help'", "'timeout --help'", text)
+
+
+def same(gilotine: str, *args: str, text: bool = True, **kwargs) -> tuple[int, str, str]:
+    theirs = outcome([GNU, *args], **kwargs)
+    ours = outcome([gilotine, "run", *args], **kwargs)
+    if text:
+        assert ours == theirs
+    else:
+        assert ours[:2] == theirs[:2]
+    return ours

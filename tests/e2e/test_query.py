@@ -246,6 +246,16 @@ def test_with_a_closed_standard_output_rows_go_into_no_other_file(query, tmp_pat
     assert json.loads((tmp_path / "r.json").read_text())["outcome"] == "value"
 
 
+def test_without_a_locale_text_is_utf8(query):
+    """As under cron, where not one variable is set."""
+    bare = {"env": {"PATH": os.environ["PATH"]}, "capture_output": True, "timeout": WAIT, "stdin": subprocess.DEVNULL}
+    args = ["--format", "csv", "--param", "v=漢", 'select $v as "é", \'ü\' as u']
+    done = subprocess.run([*query.argv, *args], cwd=query.folder, **bare)
+    assert (done.returncode, done.stderr, done.stdout.decode()) == (0, b"", "é,u\r\n漢,ü\r\n")
+    done = subprocess.run([*query.argv, b"select '\xff'"], cwd=query.folder, **bare)
+    assert done.returncode == 2 and b"an argument is no text in UTF-8" in done.stderr
+
+
 # --- Wrong input ---
 
 
@@ -278,6 +288,8 @@ def test_with_a_closed_standard_output_rows_go_into_no_other_file(query, tmp_pat
         (["--read-only", "select 1"], 2, b"--db"),
         (["-o", "no/such/file", "select 1"], 2, b"no/such"),
         (["--report", "no/such/file", "select 1"], 2, b"no/such"),
+        (["-o", "", "select 1"], 2, b"-o"),
+        (["--report", "", "select 1"], 2, b"--report"),
         (["--nonsense"], 2, b"--help"),
     ],
 )

@@ -6,6 +6,7 @@ import os
 import pathlib
 import platform
 import re
+import re
 import shutil
 import signal
 import subprocess
@@ -13,39 +14,12 @@ import sys
 import time
 
 import pytest
-from run_support import alive, pids_in, reap_strays, start, wait_until
-
-GNU = shutil.which("timeout") or ""
-has_gnu = GNU and b"GNU coreutils" in subprocess.run([GNU, "--version"], capture_output=True).stdout
-oracle = pytest.mark.skipif(not has_gnu, reason="no GNU timeout on this machine")
-
-ENV = dict(os.environ, LC_ALL="C")
-
+from run_support import ENV, GNU, alive, oracle, outcome, pids_in, reap_strays, same, start, wait_until
 
 @pytest.fixture(autouse=True)
 def strays_are_reaped(no_process_outlives_its_test):
     yield
     reap_strays()
-
-
-def outcome(command: list[str], **kwargs) -> tuple[int, str, str]:
-    """(status as a shell sees it, standard output, standard error without the program's name)."""
-    result = subprocess.run(
-        command, capture_output=True, text=True, env=ENV, stdin=subprocess.DEVNULL, timeout=30, **kwargs
-    )
-    code = result.returncode if result.returncode >= 0 else 128 - result.returncode
-    text = re.sub(r"^(gilotine run|\S*timeout): ", "", result.stderr, flags=re.M)
-    return code, result.stdout, re.sub(r"'(gilotine run|\S*timeout) --help'", "'timeout --help'", text)
-
-
-def same(gilotine: str, *args: str, text: bool = True, **kwargs) -> tuple[int, str, str]:
-    theirs = outcome([GNU, *args], **kwargs)
-    ours = outcome([gilotine, "run", *args], **kwargs)
-    if text:
-        assert ours == theirs
-    else:
-        assert ours[:2] == theirs[:2]
-    return ours
 
 
 DURATIONS = (

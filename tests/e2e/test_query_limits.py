@@ -25,7 +25,7 @@ def hogs() -> float:
 
 def soon(seconds: float) -> str:
     """A limit that an executor has certainly started before."""
-    return f"{seconds * hogs():.2f}"
+    return f"{2 * seconds * hogs():.2f}"
 
 
 # --- Limits ---

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from compose_support import LONG_ROWS, PROJECT, Compose, host_members, run, until
+from compose_support import ENDLESS_ROWS, PROJECT, Compose, host_members, run, until
 
 MEGABYTE = 1_000_000
 WORKER_SERVICES = [f"worker-{name}" for name in (
@@ -110,16 +110,25 @@ def test_containers_have_good_manners(images: Compose) -> None:
         assert images.census(service)["processes"][0]["comm"].startswith(("celery", "python"))
 
 
-def test_a_killed_container_takes_its_burning_children_along(images: Compose) -> None:
-    container = images.container("worker-gil")
-    until("children at work", lambda: len(host_members().get(container, [])) > 1)
+@pytest.fixture
+def burning(workers: Compose) -> Compose:
+    """Both workers with children that go on for hours."""
+    workers("up", "--detach", "worker-gil", "worker-nogil", MP_START_METHOD="fork", TIMEOUT_USE_SIGNALS="0")
+    for queue in ("gil", "nogil"):
+        workers.produce(queue, iterations=2)
+    for service in ("worker-gil", "worker-nogil"):
+        assert len(host_members()[workers.container(service)]) == 3
+    return workers
+
+
+def test_a_killed_container_takes_its_burning_children_along(burning: Compose) -> None:
+    container = burning.container("worker-gil")
     run("docker", "kill", container)
     until("all of them gone", lambda: container not in host_members())
 
 
-def test_down_leaves_nothing(images: Compose) -> None:
-    until("a worker at work", lambda: images.container("worker-nogil") in host_members())
-    images("down", "--volumes")
+def test_down_leaves_nothing(burning: Compose) -> None:
+    burning("down", "--volumes")
     assert not run("docker", "ps", "-aq", "--filter", f"label=com.docker.compose.project={PROJECT}").stdout
     assert not run("docker", "network", "ls", "-q", "--filter", f"label=com.docker.compose.project={PROJECT}").stdout
     assert not host_members().keys() - set(run("docker", "ps", "-q", "--no-trunc").stdout.split())
@@ -179,8 +188,8 @@ def test_clean_up(workers: Compose, service: str, start: str) -> None:
 @pytest.mark.parametrize("service", ["worker-gil", "worker-nogil"])
 def test_signals_come_after_the_query(workers: Compose, service: str) -> None:
     workers("up", "--detach", service, TIMEOUT_USE_SIGNALS="1")
-    row = workers.produce(QUEUE[service], iterations=1)["iterations"][0]
-    assert row["outcome"] == "timeout" and row["elapsed"] > 2 and row["children"] == 0
+    row = workers.produce(QUEUE[service], iterations=1, timeout=0.1, rows="1000000000")["iterations"][0]
+    assert row["outcome"] == "timeout" and row["elapsed"] > 0.5 and row["children"] == 0
 
 
 def test_prefork_refuses_children(workers: Compose) -> None:
@@ -207,13 +216,13 @@ def test_an_orphan_becomes_a_zombie_where_the_worker_is_the_init(workers: Compos
 
 def test_the_broker_dies_and_comes_back(workers: Compose) -> None:
     workers("up", "--detach", "worker-gil")
-    workers("run", "--rm", "producer", TARGET_QUEUES="gil", ITERATIONS="20", DUCKDB_TIMEOUT="0.3", DUCKDB_ROWS=LONG_ROWS)
+    workers("run", "--rm", "producer", TARGET_QUEUES="gil", ITERATIONS="10", DUCKDB_TIMEOUT="0.3", DUCKDB_ROWS=ENDLESS_ROWS)
     workers.follow("docker compose logs -f worker-gil", ITERATION, 2)
     workers("kill", "rabbitmq")
     waiting = workers("run", "--rm", "--no-deps", "producer", "send", "--attempts=2", check=False)
     assert waiting.returncode == 111
     assert "no connection to amqp://guest@rabbitmq" in waiting.stderr and "attempt 2 of 2" in waiting.stderr
-    workers.follow("docker compose logs -f worker-gil", r"iter=20 outcome=timeout", 1)
+    workers.follow("docker compose logs -f worker-gil", r"iter=10 outcome=timeout", 1)
     workers("up", "--detach", "--wait", "rabbitmq")
     assert workers.produce("gil", iterations=1)["iterations"][0]["outcome"] == "timeout"
 

@@ -17,6 +17,11 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 PROJECT = "gilotine-check"
 LIMIT = 300  # seconds within which everything but a build ends, on a busy machine too
 
+WORKER_SERVICES = [f"worker-{name}" for name in (
+    "gil", "nogil", "gil-clean", "nogil-clean", "prefork", "gil-init", "nogil-init", "gil-clean-init", "nogil-clean-init",
+    "nogil-prefork", "prefork-init", "nogil-prefork-init")]
+QUEUE = {service: service.removeprefix("worker-") for service in WORKER_SERVICES}
+
 # Rows of a query that no test sees the end of.
 ENDLESS_ROWS = "1000000000000"
 
@@ -76,13 +81,16 @@ class Compose:
             process.communicate(timeout=LIMIT)
         raise AssertionError(f"{len(found)} of {count} lines match {pattern}:\n{''.join(seen)}")
 
-    def produce(self, queue: str, iterations: int = 3, timeout: float = 0.3, rows: str = ENDLESS_ROWS) -> dict[str, Any]:
-        """The task's own summary, by way of its result."""
+    def produce(self, *services: str, iterations: int = 3, timeout: float = 0.3, rows: str = ENDLESS_ROWS
+                ) -> dict[str, dict[str, Any]]:
+        """One task to each worker; service -> the task's own summary, by way of its result."""
+        service_of = {QUEUE[service]: service for service in services}
         done = self("run", "--rm", "producer", "send", "--await-consumer=120", "--wait", f"--timeout={LIMIT / 2}", "--json",
-                    TARGET_QUEUES=queue, ITERATIONS=str(iterations), DUCKDB_TIMEOUT=str(timeout), DUCKDB_ROWS=rows)
+                    TARGET_QUEUES=",".join(service_of), ITERATIONS=str(iterations), DUCKDB_TIMEOUT=str(timeout),
+                    DUCKDB_ROWS=rows)
         replies = [event for event in map(json.loads, done.stdout.splitlines()) if event["event"] == "reply"]
-        assert [reply["status"] for reply in replies] == ["SUCCESS"], done.stdout
-        return replies[0]["result"]
+        assert [reply["status"] for reply in replies] == ["SUCCESS"] * len(services), done.stdout
+        return {service_of[reply["queue"]]: reply["result"] for reply in replies}
 
     def census(self, service: str) -> dict[str, Any]:
         """The worker's processes as the observer sees them."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import pathlib
 import subprocess
 from collections.abc import Iterator
 
+import amqp
 import pytest
 
-from compose_support import PROJECT, ROOT, Compose, free_port, host_members, run
+from compose_support import PROJECT, QUEUE, ROOT, Compose, free_port, host_members, run
 
 PREPARE = str(ROOT / "tools" / "docker-here")
 
@@ -64,15 +64,29 @@ def images(compose: Compose) -> Compose:
     return compose
 
 
-@pytest.fixture
-def workers(images: Compose) -> Iterator[Compose]:
-    """compose, with a broker; no other container before the test, none of a worker after it."""
-    images("up", "--detach", "--wait", "rabbitmq")
-    yield images
+def remove_workers() -> None:
     for container in project_containers():
         if run("docker", "inspect", "--format", '{{ index .Config.Labels "com.docker.compose.service" }}',
                container, check=False).stdout.strip() != "rabbitmq":
             run("docker", "rm", "--force", "--volumes", container, check=False)
+
+
+def remove_tasks(port: str) -> None:
+    """A solo worker acknowledges a task when it is over: what a killed one had is delivered again."""
+    with amqp.Connection(f"127.0.0.1:{port}") as connection:
+        channel = connection.channel()
+        for queue in QUEUE.values():
+            channel.queue_delete(queue)
+
+
+@pytest.fixture
+def workers(images: Compose) -> Iterator[Compose]:
+    """compose, with a broker that holds no task, and no other container."""
+    remove_workers()
+    images("up", "--detach", "--wait", "rabbitmq")
+    remove_tasks(images.environment["RABBITMQ_PORT"])
+    yield images
+    remove_workers()
 
 
 @pytest.fixture(autouse=True)
@@ -84,8 +98,3 @@ def nothing_outlives_its_container() -> Iterator[None]:
     running = set(run("docker", "ps", "--quiet", "--no-trunc").stdout.split())
     lost = {container: pids for container, pids in host_members().items() if container not in running}
     assert not lost, f"processes of containers that do not run: {lost}"
-
-
-@pytest.fixture(scope="session")
-def repository() -> pathlib.Path:
-    return ROOT

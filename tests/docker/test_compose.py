@@ -8,15 +8,12 @@ import time
 
 import pytest
 
-from compose_support import ENDLESS_ROWS, PROJECT, Compose, host_members, run, until
+from compose_support import ENDLESS_ROWS, PROJECT, QUEUE, WORKER_SERVICES, Compose, host_members, run, until
 
 MEGABYTE = 1_000_000
-WORKER_SERVICES = [f"worker-{name}" for name in (
-    "gil", "nogil", "gil-clean", "nogil-clean", "prefork", "gil-init", "nogil-init", "gil-clean-init", "nogil-clean-init")]
 ITERATION = r"iter=(?P<n>\d+) outcome=(?P<outcome>\S+) elapsed=(?P<elapsed>[\d.]+)s children=(?P<children>\d+) zombies=(?P<zombies>\d+)"
 STATUS = r"gil_status .*gil_enabled=(?P<enabled>\w+) .*start_method=(?P<start>\w+)"
 CLEANUP = r"cleanup terminated=(?P<terminated>\d+) killed=(?P<killed>\d+) remaining=(?P<remaining>\d+)"
-QUEUE = {service: service.removeprefix("worker-") for service in WORKER_SERVICES}
 
 
 def seconds_of(compose: Compose, *arguments: str, limit: float, **env: str) -> tuple[float, str]:
@@ -74,7 +71,8 @@ def test_a_version_that_is_none_is_named(images: Compose) -> None:
 # ---- what is described ---------------------------------------------------------------------------------------------
 
 def test_a_bare_up_is_small(compose: Compose) -> None:
-    assert set(compose("config", "--services").stdout.split()) == {"rabbitmq", "worker-gil", "worker-nogil", "producer"}
+    assert set(compose("config", "--services").stdout.split()) == {
+        "rabbitmq", "worker-gil", "worker-nogil", "worker-gil-clean", "worker-nogil-clean", "producer"}
     everything = compose("--profile", "*", "config", "--services").stdout.split()
     assert set(everything) == {"rabbitmq", "producer", "observer", *WORKER_SERVICES}
 
@@ -114,8 +112,7 @@ def test_containers_have_good_manners(images: Compose) -> None:
 def burning(workers: Compose) -> Compose:
     """Both workers with children that go on for hours."""
     workers("up", "--detach", "worker-gil", "worker-nogil", MP_START_METHOD="fork", TIMEOUT_USE_SIGNALS="0")
-    for queue in ("gil", "nogil"):
-        workers.produce(queue, iterations=2)
+    workers.produce("worker-gil", "worker-nogil", iterations=2)
     for service in ("worker-gil", "worker-nogil"):
         assert len(host_members()[workers.container(service)]) == 3
     return workers
@@ -127,11 +124,15 @@ def test_a_killed_container_takes_its_burning_children_along(burning: Compose) -
     until("all of them gone", lambda: container not in host_members())
 
 
-def test_down_leaves_nothing(burning: Compose) -> None:
-    burning("down", "--volumes")
+def assert_nothing_is_left() -> None:
     assert not run("docker", "ps", "-aq", "--filter", f"label=com.docker.compose.project={PROJECT}").stdout
     assert not run("docker", "network", "ls", "-q", "--filter", f"label=com.docker.compose.project={PROJECT}").stdout
     assert not host_members().keys() - set(run("docker", "ps", "-q", "--no-trunc").stdout.split())
+
+
+def test_down_leaves_nothing(burning: Compose) -> None:
+    burning.line("docker compose down")
+    assert_nothing_is_left()
 
 
 def test_the_three_commands_of_the_clean_up(images: Compose) -> None:
@@ -145,56 +146,69 @@ def test_the_three_commands_of_the_clean_up(images: Compose) -> None:
     assert {row["outcome"] for row in rows} == {"timeout"}
     if start == "fork":
         assert {row["children"] for row in rows} == {"0"}
-    images("down", "--volumes")
+    images.line("docker compose down")
+    assert_nothing_is_left()
+
+
+def test_down_with_every_profile_leaves_nothing_either(workers: Compose) -> None:
+    workers("up", "--detach", "worker-prefork", "worker-gil-init")
+    workers.line("docker compose --profile '*' down")
+    assert_nothing_is_left()
 
 
 # ---- strategies and start methods ----------------------------------------------------------------------------------
 
-# start method -> outcome, children after three iterations, whether the work goes on. Children that do not go on are
-# multiprocessing's own: the resource tracker, and the fork server where there is one.
-PROCESSES = {"fork": (3, True), "forkserver": (2, False), "spawn": (1, False)}
+# start method -> helpers of multiprocessing's own (the resource tracker, the fork server), whether the work goes on.
+PROCESSES = {"fork": (0, True), "forkserver": (2, False), "spawn": (1, False)}
 
 
-@pytest.mark.parametrize("service", ["worker-gil", "worker-nogil", "worker-gil-init", "worker-nogil-init"])
+def work_of(compose: Compose, service: str) -> list[str]:
+    """The command lines of what lives below the worker, without multiprocessing's own helpers."""
+    family = [process for process in compose.census(service)["processes"] if not process["zombie"]]
+    below = 2 if service.endswith("-init") else 1  # there the worker is a child of the init
+    return [process["cmdline"] for process in family if process["depth"] >= below
+            and not re.search(r"multiprocessing\.(resource_tracker|forkserver)", process["cmdline"])]
+
+
 @pytest.mark.parametrize("start", PROCESSES)
-def test_processes(workers: Compose, service: str, start: str) -> None:
-    workers("up", "--detach", service, MP_START_METHOD=start, TIMEOUT_USE_SIGNALS="0")
-    summary = workers.produce(QUEUE[service])
-    children, leaks = PROCESSES[start]
-    assert summary["start_method"] == start and summary["build_free_threaded"] == ("nogil" in service)
-    assert [row["outcome"] for row in summary["iterations"]] == ["timeout"] * 3
-    work = [process for process in workers.census(service)["processes"]
-            if "multiprocessing.resource_tracker" not in process["cmdline"]
-            and "multiprocessing.forkserver" not in process["cmdline"] and process["ppid"] != 0 and not process["zombie"]]
-    if "init" in service:  # the worker itself is a child of the init
-        work = work[1:]
-    assert (len(work) > 0) == leaks, work
-    if leaks:
-        assert [row["children"] for row in summary["iterations"]] == [1, 2, 3]
-    else:
-        assert summary["iterations"][-1]["children"] - summary["iterations"][-1]["zombies"] <= children
+def test_processes(workers: Compose, start: str) -> None:
+    services = ("worker-gil", "worker-nogil", "worker-gil-init", "worker-nogil-init")
+    workers("up", "--detach", *services, MP_START_METHOD=start, TIMEOUT_USE_SIGNALS="0")
+    summaries = workers.produce(*services)
+    helpers, leaks = PROCESSES[start]
+    for service, summary in summaries.items():
+        rows = summary["iterations"]
+        assert summary["start_method"] == start and summary["build_free_threaded"] == ("nogil" in service)
+        assert [row["outcome"] for row in rows] == ["timeout"] * 3, service
+        assert len(work_of(workers, service)) == (3 if leaks else 0), service
+        if leaks:
+            assert [row["children"] for row in rows] == [1, 2, 3], service
+        else:
+            assert max(row["children"] - row["zombies"] for row in rows) <= helpers, service
 
 
-@pytest.mark.parametrize("service", ["worker-gil-clean", "worker-nogil-clean", "worker-gil-clean-init"])
 @pytest.mark.parametrize("start", PROCESSES)
-def test_clean_up(workers: Compose, service: str, start: str) -> None:
-    workers("up", "--detach", service, MP_START_METHOD=start, TIMEOUT_USE_SIGNALS="0")
-    summary = workers.produce(QUEUE[service])
-    assert [row["outcome"] for row in summary["iterations"]] == ["timeout"] * 3
-    assert [row["cleanup"]["remaining"] for row in summary["iterations"]] == [0, 0, 0]
-    assert sum(row["cleanup"]["killed"] for row in summary["iterations"]) == (3 if start == "fork" else 0)
+def test_clean_up(workers: Compose, start: str) -> None:
+    services = ("worker-gil-clean", "worker-nogil-clean", "worker-gil-clean-init", "worker-nogil-clean-init")
+    workers("up", "--detach", *services, MP_START_METHOD=start, TIMEOUT_USE_SIGNALS="0")
+    for service, summary in workers.produce(*services).items():
+        rows = summary["iterations"]
+        assert [row["outcome"] for row in rows] == ["timeout"] * 3, service
+        assert [row["cleanup"]["remaining"] for row in rows] == [0, 0, 0], service
+        assert sum(row["cleanup"]["killed"] for row in rows) == (3 if start == "fork" else 0), service
+        assert work_of(workers, service) == [], service
 
 
-@pytest.mark.parametrize("service", ["worker-gil", "worker-nogil"])
-def test_signals_come_after_the_query(workers: Compose, service: str) -> None:
-    workers("up", "--detach", service, TIMEOUT_USE_SIGNALS="1")
-    row = workers.produce(QUEUE[service], iterations=1, timeout=0.1, rows="1000000000")["iterations"][0]
-    assert row["outcome"] == "timeout" and row["elapsed"] > 0.5 and row["children"] == 0
+def test_signals_come_after_the_query(workers: Compose) -> None:
+    workers("up", "--detach", "worker-gil", "worker-nogil", TIMEOUT_USE_SIGNALS="1")
+    for summary in workers.produce("worker-gil", "worker-nogil", iterations=1, timeout=0.1, rows="1000000000").values():
+        row = summary["iterations"][0]
+        assert row["outcome"] == "timeout" and row["elapsed"] > 0.5 and row["children"] == 0
 
 
 def test_prefork_refuses_children(workers: Compose) -> None:
     workers("up", "--detach", "worker-prefork")
-    rows = workers.produce("prefork")["iterations"]
+    rows = workers.produce("worker-prefork")["worker-prefork"]["iterations"]
     assert [row["outcome"] for row in rows] == ["error:AssertionError"] * 3
     assert "daemonic" in rows[0]["error"]
 
@@ -204,12 +218,11 @@ def test_an_orphan_becomes_a_zombie_where_the_worker_is_the_init(workers: Compos
     workers("up", "--detach", service)
     workers("exec", "-T", service, "sh", "-c", "sleep 0.1 &")
 
-    def zombies() -> int | None:
-        totals = workers.census(service)["totals"]
-        return totals["zombies"] if "sleep" not in str([p["cmdline"] for p in workers.census(service)["processes"]]) else None
+    def orphans() -> list[bool]:  # for each, whether it is a zombie
+        return [process["zombie"] for process in workers.census(service)["processes"] if process["comm"] == "sleep"]
 
-    until("the orphan has ended", lambda: zombies() is not None)
-    assert zombies() == (0 if reaper else 1)
+    until("the orphan has ended", lambda: False not in orphans())
+    assert orphans() == ([] if reaper else [True])
 
 
 # ---- what goes wrong -----------------------------------------------------------------------------------------------
@@ -224,7 +237,7 @@ def test_the_broker_dies_and_comes_back(workers: Compose) -> None:
     assert "no connection to amqp://guest@rabbitmq" in waiting.stderr and "attempt 2 of 2" in waiting.stderr
     workers.follow("docker compose logs -f worker-gil", r"iter=10 outcome=timeout", 1)
     workers("up", "--detach", "--wait", "rabbitmq")
-    assert workers.produce("gil", iterations=1)["iterations"][0]["outcome"] == "timeout"
+    assert workers.produce("worker-gil", iterations=1)["worker-gil"]["last_outcome"] == "timeout"
 
 
 @pytest.mark.parametrize("variable, value, word", [
@@ -239,13 +252,15 @@ def test_the_producer_refuses_bad_parameters(workers: Compose, variable: str, va
 
 
 def test_the_producer_names_a_queue_that_nobody_consumes(workers: Compose) -> None:
-    done = workers("run", "--rm", "-e", "TARGET_QUEUES=nobody", "producer", check=False)
+    assert json.loads(workers("config", "--format", "json").stdout)["services"]["producer"]["command"] == [
+        "send", "--await-consumer=30"]
+    done = workers("run", "--rm", "-e", "TARGET_QUEUES=nobody", "producer", "send", "--await-consumer=1", check=False)
     assert done.returncode == 1
     assert "nobody consumes the queue 'nobody'" in done.stderr
 
 
 @pytest.mark.parametrize("variable, value", [("MP_START_METHOD", "thread"), ("TIMEOUT_USE_SIGNALS", "perhaps"),
-                                             ("DUCKDB_QUERY", "select 1"), ("LOG_LEVEL", "loud")])
+                                             ("DUCKDB_QUERY", "select 1"), ("LOG_LEVEL", "LOUD")])
 def test_a_worker_refuses_bad_parameters(workers: Compose, variable: str, value: str) -> None:
     done = workers("run", "--rm", "-e", f"{variable}={value}", "worker-gil", check=False)
     assert done.returncode == 2

@@ -115,6 +115,13 @@ def host_members() -> dict[str, list[int]]:
     return found
 
 
+def lost_members() -> dict[str, list[int]]:
+    """Processes in the cgroups of containers that do not run. Somebody else may be starting one: look again."""
+    members = host_members()
+    running = set(run("docker", "ps", "--quiet", "--no-trunc").stdout.split())
+    return {container: pids for container, pids in members.items() if container not in running}
+
+
 def until(what: str, condition: Any, limit: float = LIMIT) -> Any:
     """Waits for a condition that is seen only by looking; answers its value."""
     end = time.monotonic() + limit

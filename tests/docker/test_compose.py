@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from compose_support import ENDLESS_ROWS, PROJECT, QUEUE, WORKER_SERVICES, Compose, host_members, run, until
+from compose_support import ENDLESS_ROWS, PROJECT, QUEUE, WORKER_SERVICES, Compose, host_members, lost_members, run, until
 
 MEGABYTE = 1_000_000
 ITERATION = r"iter=(?P<n>\d+) outcome=(?P<outcome>\S+) elapsed=(?P<elapsed>[\d.]+)s children=(?P<children>\d+) zombies=(?P<zombies>\d+)"
@@ -127,7 +127,7 @@ def test_a_killed_container_takes_its_burning_children_along(burning: Compose) -
 def assert_nothing_is_left() -> None:
     assert not run("docker", "ps", "-aq", "--filter", f"label=com.docker.compose.project={PROJECT}").stdout
     assert not run("docker", "network", "ls", "-q", "--filter", f"label=com.docker.compose.project={PROJECT}").stdout
-    assert not host_members().keys() - set(run("docker", "ps", "-q", "--no-trunc").stdout.split())
+    until("no process is left", lambda: not lost_members(), limit=20)
 
 
 def test_down_leaves_nothing(burning: Compose) -> None:

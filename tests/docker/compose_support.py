@@ -59,11 +59,11 @@ class Compose:
     def inspect(self, service: str) -> dict[str, Any]:
         return json.loads(run("docker", "inspect", self.container(service)).stdout)[0]
 
-    def follow(self, command: str, pattern: str, count: int) -> list[dict[str, str]]:
+    def follow(self, command: str, pattern: str, count: int, limit: float = LIMIT) -> list[dict[str, str]]:
         """Reads a command that does not end (`logs -f`) until so many lines match; answers the named groups."""
         process = subprocess.Popen(["bash", "-c", f"exec {command}"], cwd=ROOT, env=self.environment, text=True,
                                    stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-        too_late = threading.Timer(LIMIT, process.kill)
+        too_late = threading.Timer(limit, process.kill)
         too_late.start()
         seen, found = [], []
         try:

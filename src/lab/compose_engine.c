@@ -429,3 +429,26 @@ gt_compose_exit (GtCompose *c, const char *container, char **how, GError **error
                             g_str_equal (words[2], "true") ? ", out of memory" : "");
   return TRUE;
 }
+
+GtFamily *
+gt_compose_follow (GtCompose *c, const char *container, int out_fd, GError **error)
+{
+  const char *const argv[] = { "docker", "logs", "--follow", container, NULL };
+  return start (c, argv, out_fd, out_fd, error);
+}
+
+char *
+gt_compose_last_words (GtCompose *c, const char *service)
+{
+  g_autofree char *container = gt_compose_container (c, service, NULL);
+  const char *const argv[] = { "docker", "logs", "--tail", "20", container, NULL };
+  int fd = container != NULL ? open_memory ("log", NULL) : -1;
+  GtFamily *family = fd >= 0 ? start (c, argv, fd, fd, NULL) : NULL;
+  g_autofree char *said = NULL;
+  if (family != NULL && wait_for_end (c, family, in_ns (COMMAND_LIMIT_NS), "docker logs", NULL))
+    said = text_of (fd);
+  gt_family_free (family);
+  if (fd >= 0)
+    close (fd);
+  return said != NULL ? gt_compose_last_lines (said, LINES_SHOWN) : NULL;
+}

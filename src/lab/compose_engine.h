@@ -39,6 +39,12 @@ GtFamily *gt_compose_start (GtCompose *compose, const char *const *args, int out
 /* The id of a service's container; NULL with `error` when there is none. */
 char *gt_compose_container (GtCompose *compose, const char *service, GError **error);
 
+/* Follows what a container prints, from its start to its end. */
+GtFamily *gt_compose_follow (GtCompose *compose, const char *container, int out_fd, GError **error);
+
+/* The last things that a service printed; NULL = unknown. Free with g_free(). */
+char *gt_compose_last_words (GtCompose *compose, const char *service);
+
 /* How a container that has ended did so ("exit code 1"); *how is NULL while it runs. */
 gboolean gt_compose_exit (GtCompose *compose, const char *container, char **how, GError **error);
 

@@ -19,9 +19,6 @@
 #define READY_LIMIT_NS     (60 * GT_NSEC_PER_SEC)
 #define END_LIMIT_NS       (30 * GT_NSEC_PER_SEC)
 
-/* The last lines of a service that failed. */
-#define LOG_LINES "5"
-
 /* What an image brings. */
 typedef struct {
   char *python, *capi, *module; /* versions; NULL = not there */
@@ -61,18 +58,14 @@ facts_free (gpointer data)
 
 /* Adds what the service itself said last. */
 static void
-add_log (Compose *c, const char *service, GError **error)
+add_last_words (Compose *c, const char *service, GError **error)
 {
-  const char *const args[]
-      = { "logs", "--no-color", "--no-log-prefix", "--tail", LOG_LINES, service, NULL };
-  g_autofree char *output = NULL;
-  if (error == NULL || *error == NULL
-      || g_error_matches (*error, GT_LAB_ERROR, GT_LAB_ERROR_INTERRUPTED)
-      || !gt_compose_run (c->compose, args, in_ns (COMMAND_LIMIT_NS), &output, NULL))
+  if (error == NULL || g_error_matches (*error, GT_LAB_ERROR, GT_LAB_ERROR_INTERRUPTED))
     return;
-  g_autofree char *last = gt_compose_last_lines (output, 5);
+  g_autofree char *said = gt_compose_last_words (c->compose, service);
   g_autofree char *cause = g_steal_pointer (&(*error)->message);
-  (*error)->message = g_strdup_printf ("%s; %s said last: %s", cause, service, last);
+  (*error)->message = g_strdup_printf ("%s; %s said last: %s", cause, service,
+                                       said != NULL && *said != '\0' ? said : "nothing");
 }
 
 static gboolean
@@ -83,7 +76,7 @@ start_broker (Compose *c, GError **error)
   g_autofree char *output = NULL;
   gt_progress_say (c->run->progress, "starting RabbitMQ in a container");
   if (!gt_compose_run (c->compose, up, in_ns (BROKER_LIMIT_NS), NULL, error)) {
-    add_log (c, "rabbitmq", error);
+    add_last_words (c, "rabbitmq", error);
     return FALSE;
   }
   if (!gt_compose_run (c->compose, port, in_ns (COMMAND_LIMIT_NS), &output, error))
@@ -373,12 +366,10 @@ wait_for_stream (Compose *c, gboolean (*until) (const GtStream *), GtInstant lim
 static gboolean
 follow_log (Compose *c, GtPlaced *placed, GError **error)
 {
-  const char *const args[]
-      = { "logs", "--follow", "--no-color", "--no-log-prefix", c->service, NULL };
   int pipe_fds[2];
   if (!g_unix_open_pipe (pipe_fds, FD_CLOEXEC, error))
     return FALSE;
-  c->follower = gt_compose_start (c->compose, args, pipe_fds[1], pipe_fds[1], error);
+  c->follower = gt_compose_follow (c->compose, c->container, pipe_fds[1], error);
   close (pipe_fds[1]);
   placed->log_fd = pipe_fds[0];
   if (c->follower == NULL)
@@ -406,7 +397,7 @@ start_worker (Compose *c, const GtSubject *subject, GError **error)
   if (!write_overlay (c, subject, error))
     return FALSE;
   if (!gt_compose_run (c->compose, up, in_ns (COMMAND_LIMIT_NS), NULL, error)) {
-    add_log (c, c->service, error);
+    add_last_words (c, c->service, error);
     return FALSE;
   }
   c->container = gt_compose_container (c->compose, c->service, error);

@@ -289,7 +289,6 @@ record_run (Session *s, GError **error)
                        error);
 }
 
-/* The folder comes first: of a run that cannot be recorded nothing is started. */
 static gboolean
 open_place (Session *s, GError **error)
 {
@@ -315,6 +314,7 @@ set_up (Session *s, GError **error)
   gt_stop_begin (&s->stop);
   s->mark = g_uuid_string_random ();
   s->progress = gt_progress_new (s->options->show_progress, s->experiment->subjects);
+  /* First: for a run that cannot be recorded nothing is started. */
   s->raw = gt_raw_create (s->options->out_dir, error);
   if (s->raw == NULL || !record_run (s, error) || !make_run_dir (s, error)
       || !open_place (s, error))

@@ -115,7 +115,8 @@ def test_a_build_that_fails_is_told_and_cleaned_up(run, tmp_path, docker):
 def test_a_service_that_fails_is_shown_with_its_last_lines(run, tmp_path, docker):
     env = docker(
         '  *" up --detach --wait rabbitmq") echo "container is unhealthy" >&2; exit 1 ;;\n'
-        '  *" logs "*) printf "starting\\nBOOT FAILED: disk full\\n" ;;'
+        '  *" ps --all --quiet rabbitmq") echo 0123 ;;\n'
+        '  "logs "*" 0123") printf "starting\\nBOOT FAILED: disk full\\n" ;;'
     )
     result = lab(run, tmp_path, env)
     assert result.returncode == 111

@@ -244,15 +244,18 @@ write_overlay (const Compose *c, const GtSubject *subject, GError **error)
   return g_file_set_contents (c->overlay, text, -1, error);
 }
 
+/* The image knows its library, the overlay the number of threads. */
+static const char calibrate_script[]
+    = "exec python -m calibrate --library \"$DUCKDB_LIBRARY\" --threads \"$DUCKDB_THREADS\" "
+      "--spill /tmp \"$@\"";
+
 static gint64
 calibrate (Compose *c, const GtSubject *subject, GError **error)
 {
   g_autofree char *seconds = g_strdup_printf ("%.3f", subject->settings[GT_SETTING_QUERY_SECONDS]);
-  /* The image knows its library, the overlay the number of threads. */
   const char *const command[] = { "sh",
                                   "-c",
-                                  "exec python -m calibrate --library \"$DUCKDB_LIBRARY\" "
-                                  "--threads \"$DUCKDB_THREADS\" --spill /tmp \"$@\"",
+                                  calibrate_script,
                                   "calibrate",
                                   "--seconds",
                                   seconds,

@@ -152,7 +152,7 @@ def test_ended_at_work_it_cleans_up(gilotine, tmp_path, docker, signo):
     env = docker('  *" build") exec sleep 1000 ;;')
     process = subprocess.Popen(
         [gilotine, "lab", "--compose", "--project-directory", str(ROOT), "--out", str(tmp_path / "out")],
-        env=env, stderr=subprocess.PIPE, text=True,
+        env=env, stderr=subprocess.PIPE, text=True, start_new_session=True,
     )
     deadline = time.monotonic() + 60
 
@@ -162,7 +162,8 @@ def test_ended_at_work_it_cleans_up(gilotine, tmp_path, docker, signo):
     while not seen(" build"):
         assert time.monotonic() < deadline and process.poll() is None
         time.sleep(0.02)
-    process.send_signal(signo)
+    # To its whole group, as a terminal does, and who ends a session.
+    os.killpg(process.pid, signo)
     _, err = process.communicate(timeout=60)
     if signo != signal.SIGKILL:
         assert process.returncode == 130 and "interrupted" in err

@@ -29,9 +29,9 @@ def test_doctor_names_the_domain(images: Compose) -> None:
 def test_nobody_outlives_the_limit(images: Compose, act: str, init: bool) -> None:
     """gilotine-case is the same family that `gilotine lab run-tools` puts under every tool."""
     done = shell(f"""
-        mkfifo /tmp/report; cat /tmp/report >/dev/null & reader=$!
-        gilotine run --kill-after 0.2 --report /tmp/record.json 0.3 /usr/local/libexec/gilotine/gilotine-case /tmp/report {act}
-        echo "code=$?"; wait $reader
+        mkfifo /tmp/report; cat /tmp/report >/dev/null & reader=$!; exec 3>/tmp/report  # when this is open, so is the reader
+        gilotine run --kill-after 0.2 --report /tmp/record.json 0.3 /usr/local/libexec/gilotine/gilotine-case /tmp/report {act} 3>&-
+        echo "code=$?"; exec 3>&-; wait $reader  # the end of file: the last of the family is dead
         cat /tmp/record.json
         gilotine census --all --json --watch --count=1""", *(["--init"] if init else []))
     code, record, census = done.stdout.splitlines()[-3:]

@@ -20,7 +20,7 @@ LAB = "gilotine-lab-"  # how the projects of its runs begin
 # changes no verdict: a limit that holds is kept within 0.8 s, one that waits for the query takes 2.5 s.
 EVERYTHING = """
 [experiment]
-iterations = 2
+iterations = 1
 timeout = 0.3
 query-seconds = 2.5
 tolerance = 0.8
@@ -52,6 +52,7 @@ strategy = process;clean
 reaper = worker
 
 [matrix orphan]
+iterations = 2
 reaper = init;worker
 orphan = yes
 """
@@ -141,7 +142,7 @@ def test_samples_come_as_often_as_outside(inside: dict[str, Any], folder: pathli
                 gaps.append(record["t"] - last[record["s"]])
             last[record["s"]] = record["t"]
     gaps.sort()
-    assert len(gaps) > 1000 and gaps[len(gaps) // 2] <= 25_000_000
+    assert len(gaps) > 500 and gaps[len(gaps) // 2] <= 25_000_000
 
 
 def test_the_table_names_the_reaper_and_from_gives_it_again(inside: dict[str, Any], folder: pathlib.Path) -> None:
@@ -149,7 +150,7 @@ def test_the_table_names_the_reaper_and_from_gives_it_again(inside: dict[str, An
     assert json.loads(again.stdout) == inside
     text = lab("--from", str(folder / "inside")).stdout
     assert "docker-init" in text and "nobody" in text and "Docker Engine" in text
-    assert "0 of 19 subjects under an init, 1 of 5 whose worker is PID 1" in text
+    assert "0 of 1 subjects under an init, 1 of 1 whose worker is PID 1" in text
     assert "iter=1 outcome=timeout" in (folder / "inside/logs/nogil-process-fork-capi.log").read_text()
 
 

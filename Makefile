@@ -11,7 +11,7 @@ CLANG_FORMAT := $(shell command -v clang-format-14 || command -v clang-format)
 CLANG_TIDY   := $(shell command -v clang-tidy-14 || command -v clang-tidy)
 C_FILES = $(shell find src include tests bench -name '*.[ch]' 2>/dev/null)
 
-.PHONY: all deps lab check unit e2e layers format check-format tidy asan analyzer clang fuzz \
+.PHONY: all deps lab check unit e2e docker-check layers format check-format tidy asan analyzer clang fuzz \
         interpreters install clean help
 
 # A folder that was configured before there was this DuckDB has no executor for it: look again.
@@ -25,6 +25,7 @@ help:
 	@echo "make lab            run the experiment (LAB=name BROKER=rabbitmq|URL ARGS='--quick ...')"
 	@echo "make check          every test: format, layers, unit, end to end"
 	@echo "make unit | e2e     one part of them (PYTEST='-k send -x')"
+	@echo "make docker-check   the environment in containers, by tools/docker-here where there is no engine"
 	@echo "make interpreters   CPython with and without the GIL, DuckDB's library"
 	@echo "make deps           install what is missing"
 	@echo "make install        (DESTDIR=, or configure with: meson setup --prefix DIR build)"
@@ -52,6 +53,10 @@ unit: all
 # The tests' own interpreter is one of those that interpreters: makes.
 e2e: interpreters all
 	GILOTINE_BUILD=$(abspath $(BUILD)) tools/pytest tests/e2e $(PYTEST)
+
+# The environment in containers. What it starts, an engine included, it stops.
+docker-check: interpreters all
+	GILOTINE_BUILD=$(abspath $(BUILD)) tools/pytest tests/docker $(PYTEST)
 
 layers:
 	tools/check-layers

@@ -6,12 +6,15 @@ nothing that could turn the GIL on itself, so install() can come before everythi
 """
 
 import importlib.machinery
+import importlib.util
 import json
 import os
 import subprocess
 import sys
 import sysconfig
 from typing import Any, Mapping, NamedTuple, Optional
+
+from lines import pairs
 
 # The probe imports in a fresh interpreter what this one had loaded; it may take this long.
 _PROBE_SECONDS = 20.0
@@ -145,6 +148,21 @@ def probe(extensions: list[str], seconds: float = _PROBE_SECONDS) -> Optional[Cu
     return culprit._replace(chain=culprit.chain.removeprefix("__main__>"))
 
 
+def main(names: list[str]) -> int:
+    """python -m gil_status MODULE...: which of these modules turns the GIL back on? Whatever PYTHON_GIL says."""
+    missing = [name for name in names if importlib.util.find_spec(name.split(".")[0]) is None]
+    if missing or not names:
+        print(f"gil_status: no such module: {', '.join(missing)}" if missing else main.__doc__, file=sys.stderr)
+        return 2
+    free_threaded = build_free_threaded()
+    culprit = probe(names) if free_threaded else None
+    print("gil_status", pairs(
+        build_free_threaded=free_threaded, gil_enabled=not free_threaded or culprit is not None,
+        **({} if culprit is None else {"culprit": culprit.module, "file": culprit.file, "chain": culprit.chain}),
+    ))
+    return 0
+
+
 class Status:
     """The state of the GIL as it was reported last, and the report of a new one."""
 
@@ -178,3 +196,7 @@ class Status:
             "set_by": by,
             "culprit": culprit and culprit.as_dict(),
         }
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -32,6 +32,7 @@ class Settings:
     cleanup_children: bool
     start_method: Optional[str]  # None: the interpreter's own default
     reset_sigterm: bool  # start children without Celery's SIGTERM handler
+    orphan: bool  # each query leaves an orphan
     cleanup_grace: float  # seconds between terminate and kill
     settle: float  # seconds children are given to die before they are counted
     driver: str
@@ -45,7 +46,7 @@ class Settings:
     trace: Optional[str]
 
     def spec(self, spill_prefix: str) -> Spec:
-        return Spec(self.driver, self.query, self.threads, self.library, spill_prefix)
+        return Spec(self.driver, self.query, self.threads, self.library, spill_prefix, self.orphan)
 
 
 class _Reader:
@@ -150,6 +151,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         cleanup_children=reader.boolean("CLEANUP_CHILDREN"),
         start_method=start_method and reader.choice("MP_START_METHOD", START_METHODS, start_method),
         reset_sigterm=reader.choice("SUBJECT_SIGTERM", SIGTERM_CHOICES, "inherit") == "default",
+        orphan=reader.boolean("SUBJECT_ORPHAN"),
         cleanup_grace=reader.seconds("CLEANUP_GRACE", "0.1"),
         settle=reader.seconds("SETTLE", "0.15"),
         driver=driver,

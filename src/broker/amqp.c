@@ -2,6 +2,7 @@
  * come as frames in any order: pump() takes each as it comes and keeps what nobody asked for yet.
  */
 #include "broker/amqp_connect.h"
+#include "broker/amqp_look.h"
 #include "broker/amqp_send.h"
 #include "broker/confirms.h"
 #include "broker/vtable.h"
@@ -322,11 +323,9 @@ set_rpc_timeout (Amqp *a, GtInstant until, gint64 longest_ns)
   amqp_set_rpc_timeout (a->conn, &timeout);
 }
 
-/* After an rpc of the library: TRUE when it went well, else what went wrong, lastingly. */
 static gboolean
-check_rpc (Amqp *a, const char *doing, const char *queue, GError **error)
+check_reply (Amqp *a, amqp_rpc_reply_t reply, const char *doing, const char *queue, GError **error)
 {
-  amqp_rpc_reply_t reply = amqp_get_rpc_reply (a->conn);
   if (reply.reply_type == AMQP_RESPONSE_NORMAL)
     return TRUE;
   GtBrokerError code = GT_BROKER_ERROR_QUEUE;
@@ -335,6 +334,13 @@ check_rpc (Amqp *a, const char *doing, const char *queue, GError **error)
                                                       : GT_BROKER_ERROR_LOST;
   g_autofree char *text = gt_amqp_reply_text (reply);
   return fail (a, code, g_strdup_printf ("cannot %s '%s': %s", doing, queue, text), error);
+}
+
+/* After an rpc of the library: TRUE when it went well, else what went wrong, lastingly. */
+static gboolean
+check_rpc (Amqp *a, const char *doing, const char *queue, GError **error)
+{
+  return check_reply (a, amqp_get_rpc_reply (a->conn), doing, queue, error);
 }
 
 static gboolean
@@ -397,6 +403,19 @@ amqp_declare (GtBroker *broker, const char *queue, GtInstant until, GError **err
     return FALSE;
   amqp_queue_bind (a->conn, CHANNEL, name, name, name, amqp_empty_table);
   return check_rpc (a, "bind the queue", queue, error);
+}
+
+static gboolean
+amqp_count_consumers (GtBroker *broker, const char *queue, GtInstant until, guint *n_consumers,
+                      GError **error)
+{
+  Amqp *a = (Amqp *) broker;
+  if (!check_name (queue, error) || !pump (a, error))
+    return FALSE;
+  cork (a, FALSE);
+  set_rpc_timeout (a, until, RPC_TIMEOUT_NS);
+  amqp_rpc_reply_t reply = gt_amqp_count_consumers (a->conn, queue, n_consumers);
+  return check_reply (a, reply, "look at the queue", queue, error);
 }
 
 static gboolean
@@ -551,6 +570,7 @@ const GtBrokerClass gt_amqp_class = {
   .open = amqp_open,
   .close = amqp_close,
   .declare = amqp_declare,
+  .count_consumers = amqp_count_consumers,
   .delete = amqp_delete,
   .publish = amqp_publish,
   .flush = amqp_flush,

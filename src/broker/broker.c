@@ -15,6 +15,11 @@ G_DEFINE_QUARK (gt_broker_error, gt_broker_error)
   X ("pyamqp", gt_amqp_class)                                                                      \
   X ("filesystem", gt_spool_class)
 
+/* Between two looks for a consumer, and when the user is told that there is none. */
+#define LOOK_PERIOD_NS  (GT_NSEC_PER_SEC / 5)
+#define FIRST_NOTICE_NS GT_NSEC_PER_SEC
+#define NEXT_NOTICE_NS  (10 * GT_NSEC_PER_SEC)
+
 #define URL_FLAGS  ((GUriFlags) (G_URI_FLAGS_HAS_PASSWORD | G_URI_FLAGS_ENCODED_QUERY))
 #define HIDE_FLAGS ((GUriHideFlags) (G_URI_HIDE_PASSWORD | G_URI_HIDE_QUERY))
 
@@ -77,6 +82,52 @@ gboolean
 gt_broker_declare (GtBroker *broker, const char *queue, GtInstant until, GError **error)
 {
   return broker->class->declare (broker, queue, until, error);
+}
+
+/* FALSE: cancelled. */
+static gboolean
+pause_between_looks (GtBroker *broker, GtInstant until, GError **error)
+{
+  GtInstant next = gt_instant_add (gt_instant_now (), LOOK_PERIOD_NS);
+  g_autoptr (GError) waited = NULL;
+  gt_broker_wait (&broker->options, -1, 0, next.ns < until.ns ? next : until, &waited);
+  if (g_error_matches (waited, GT_BROKER_ERROR, GT_BROKER_ERROR_TIMEOUT))
+    return TRUE;
+  g_propagate_error (error, g_steal_pointer (&waited));
+  return FALSE;
+}
+
+gboolean
+gt_broker_await_consumer (GtBroker *broker, const char *queue, GtInstant until, GError **error)
+{
+  if (broker->class->count_consumers == NULL) {
+    g_set_error (error, GT_BROKER_ERROR, GT_BROKER_ERROR_URL,
+                 "this transport does not know its consumers: they cannot be waited for");
+    return FALSE;
+  }
+  GtInstant notice = gt_instant_add (gt_instant_now (), FIRST_NOTICE_NS);
+  for (;;) {
+    guint n_consumers = 0;
+    if (!broker->class->count_consumers (broker, queue, GT_NEVER, &n_consumers, error))
+      return FALSE;
+    if (n_consumers > 0)
+      return TRUE;
+    GtInstant now = gt_instant_now ();
+    gint64 left_ns = gt_instant_until (now, until);
+    if (left_ns == 0) {
+      g_set_error (error, GT_BROKER_ERROR, GT_BROKER_ERROR_UNCONSUMED,
+                   "nobody consumes the queue '%s': no worker would take the task", queue);
+      return FALSE;
+    }
+    if (gt_instant_until (now, notice) == 0) {
+      gt_broker_notice (&broker->options,
+                        "nobody consumes the queue '%s' yet; waiting for a worker, %.0f s left",
+                        queue, (double) left_ns / (double) GT_NSEC_PER_SEC);
+      notice = gt_instant_add (now, NEXT_NOTICE_NS);
+    }
+    if (!pause_between_looks (broker, until, error))
+      return FALSE;
+  }
 }
 
 gboolean

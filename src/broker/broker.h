@@ -16,6 +16,7 @@
   X (LOST, "the connection was open and is gone; what was not confirmed may be lost or sent")      \
   X (NAME, "a queue name that this broker cannot carry")                                           \
   X (QUEUE, "the queue cannot be declared: it exists with other settings, or no permission")       \
+  X (UNCONSUMED, "nobody consumes a queue")                                                        \
   X (UNROUTABLE, "no queue took a message")                                                        \
   X (NACK, "the broker answered that it could not store a message")                                \
   X (TIMEOUT, "the deadline passed")                                                               \
@@ -68,6 +69,11 @@ char *gt_broker_url_display (const char *url);
 /* Creates the queue with Celery's own settings, so that a worker's declaration agrees: durable
  * direct exchange, durable queue, both named `queue`, bound. */
 gboolean gt_broker_declare (GtBroker *broker, const char *queue, GtInstant until, GError **error);
+
+/* Waits until somebody consumes the queue, which may not exist yet and is not created. UNCONSUMED
+ * when nobody did until then; URL when the transport cannot know. */
+gboolean gt_broker_await_consumer (GtBroker *broker, const char *queue, GtInstant until,
+                                   GError **error);
 
 /* Removes the queue, what is in it, and the exchange of its name. No error when there is none. */
 gboolean gt_broker_delete (GtBroker *broker, const char *queue, GtInstant until, GError **error);

@@ -8,6 +8,9 @@ typedef struct {
   GtBroker *(*open) (GUri *url, const GtBrokerOptions *options, GError **error);
   void (*close) (GtBroker *broker);
   gboolean (*declare) (GtBroker *broker, const char *queue, GtInstant until, GError **error);
+  /* NULL: the transport does not know its consumers. A queue that does not exist has none. */
+  gboolean (*count_consumers) (GtBroker *broker, const char *queue, GtInstant until,
+                               guint *n_consumers, GError **error);
   gboolean (*delete) (GtBroker *broker, const char *queue, GtInstant until, GError **error);
   gboolean (*publish) (GtBroker *broker, const char *queue, const GtMessage *message,
                        GtInstant until, GError **error);

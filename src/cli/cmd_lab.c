@@ -1,9 +1,12 @@
 /* gilotine lab: runs an experiment, or recomputes the figures of one that ran. */
 #include "cli/lab_kind.h"
 
+#include "lab/compose_place.h"
 #include "lab/error.h"
 #include "lab/ini.h"
 #include "lab/interrupt_data.h"
+#include "lab/observe.h"
+#include "lab/place_local.h"
 #include "lab/session.h"
 #include "lab/table.h"
 #include "lab/tools_data.h"
@@ -39,6 +42,7 @@ static const char description[]
       "Examples:\n"
       "  gilotine lab                          the default experiment, no server needed\n"
       "  gilotine lab --broker rabbitmq leak   the same over a private RabbitMQ\n"
+      "  gilotine lab --compose leak           the same in containers (docs/docker.md)\n"
       "  gilotine lab --only 'gil-*-fork-*'    some rows of it\n"
       "  gilotine lab run-tools                command-line timeouts against each other\n"
       "  gilotine lab interrupt                DuckDB queries that are interrupted\n"
@@ -56,6 +60,12 @@ parse_options (GtLabOptions *options, int argc, char **argv)
       "A shorter run: what the [quick] group of the experiment says", NULL },
     { "broker", 'b', 0, G_OPTION_ARG_STRING, &options->broker,
       "filesystem (default), rabbitmq (a private one is started), or a URL", "BROKER" },
+    { "compose", 0, 0, G_OPTION_ARG_NONE, &options->compose,
+      "Run the workers as services of compose.yml, in containers of the run's own", NULL },
+    { "project-directory", 0, 0, G_OPTION_ARG_FILENAME, &options->project_dir,
+      "Where compose.yml is (default: this folder)", "DIR" },
+    { "observe", 0, 0, G_OPTION_ARG_STRING, &options->observe,
+      "What runs beside a worker in its container: writes samples of PID's family", "PID" },
     { "out", 0, 0, G_OPTION_ARG_FILENAME, &options->out_dir,
       "Folder for the results (default: lab-results/EXPERIMENT-DATE-TIME)", "DIR" },
     { "from", 0, 0, G_OPTION_ARG_FILENAME, &options->from_dir,
@@ -86,6 +96,8 @@ clear_options (GtLabOptions *options)
   g_free (options->broker);
   g_free (options->out_dir);
   g_free (options->from_dir);
+  g_free (options->project_dir);
+  g_free (options->observe);
 }
 
 /* Every error of the lab, and what the process answers to it. */
@@ -331,6 +343,14 @@ check_environment (GError **error)
   return TRUE;
 }
 
+static GtPlace *
+place_of (const GtLabOptions *options, GError **error)
+{
+  if (options->compose)
+    return gt_place_compose_new (options->project_dir, error);
+  return gt_place_local_new (options->broker != NULL ? options->broker : "filesystem", error);
+}
+
 static int
 run_limits (const char *path, const GtLabOptions *options)
 {
@@ -339,16 +359,18 @@ run_limits (const char *path, const GtLabOptions *options)
   if (!rows_from_environment (&rows, &error) || !check_environment (&error))
     return gt_lab_fail (error);
   g_autoptr (GtExperiment) experiment = load_limits (path, options, &error);
-  g_autofree char *out
-      = experiment != NULL ? gt_lab_out_dir (experiment->name, options, &error) : NULL;
-  if (out == NULL)
+  GtPlace *place = experiment != NULL ? place_of (options, &error) : NULL;
+  if (place == NULL)
     return gt_lab_fail (error);
-  GtSessionOptions session = { .out_dir = out,
-                               .broker = options->broker != NULL ? options->broker : "filesystem",
-                               .rows = rows,
-                               .keep = options->keep,
-                               .show_progress = !options->quiet };
-  gboolean ok = gt_session_run (experiment, &session, &error);
+  g_autofree char *out = gt_lab_out_dir (experiment->name, options, &error);
+  if (out == NULL) {
+    place->funcs->free (place);
+    return gt_lab_fail (error);
+  }
+  GtSessionOptions session
+      = { .out_dir = out, .rows = rows, .keep = options->keep, .show_progress = !options->quiet };
+  gboolean ok = gt_session_run (experiment, place, &session, &error);
+  place->funcs->free (place);
   return gt_lab_conclude (out, options, ok ? NULL : error, show_results);
 }
 
@@ -404,37 +426,74 @@ list_experiments (const GtLabOptions *options)
   return GT_EXIT_OK;
 }
 
+/* --from: the kind is what the raw samples say. */
+static int
+show_again (const GtLabOptions *options)
+{
+  g_autoptr (GError) error = NULL;
+  gboolean tools, interrupts;
+  if (!gt_tool_results_probe (options->from_dir, &tools, &error)
+      || !gt_interrupt_results_probe (options->from_dir, &interrupts, &error))
+    return gt_lab_fail (error);
+  const GtLabKind *kind = tools        ? &gt_lab_kind_run_tools
+                          : interrupts ? &gt_lab_kind_interrupt
+                                       : &limits;
+  return kind->show (options->from_dir, options);
+}
+
+/* --observe: see lab/observe.h. */
+static int
+observe (const GtLabOptions *options)
+{
+  g_autoptr (GError) error = NULL;
+  gint64 pid;
+  if (!g_ascii_string_to_signed (options->observe, 10, 1, G_MAXINT, &pid, NULL))
+    return gt_cli_fail (GT_EXIT_USAGE, COMMAND, "--observe takes a process id, not '%s'",
+                        options->observe);
+  return gt_lab_observe ((pid_t) pid, &error) ? GT_EXIT_OK : gt_lab_fail (error);
+}
+
+/* What does not go together, as one sentence; NULL when everything does. */
+static const char *
+contradiction (const GtLabOptions *options)
+{
+  if (options->experiment != NULL && options->experiment[0] != NULL
+      && options->experiment[1] != NULL)
+    return "one experiment at a time";
+  if (options->from_dir != NULL
+      && (options->experiment != NULL || options->quick || options->list || options->keep
+          || options->only != NULL || options->broker != NULL || options->out_dir != NULL
+          || options->compose))
+    return "--from DIR shows the run in DIR as it is; only --detail and --json go with it";
+  if (options->compose && options->broker != NULL)
+    return "with --compose the broker is that of compose.yml; --broker does not go with it";
+  if (options->project_dir != NULL && !options->compose)
+    return "--project-directory goes with --compose";
+  return NULL;
+}
+
 static int
 lab (const GtLabOptions *options)
 {
   g_autoptr (GError) error = NULL;
   const char *name = options->experiment != NULL ? options->experiment[0] : NULL;
-  if (name != NULL && options->experiment[1] != NULL)
-    return gt_cli_fail (GT_EXIT_USAGE, COMMAND, "one experiment at a time, not also '%s'",
-                        options->experiment[1]);
-  if (options->from_dir != NULL
-      && (name != NULL || options->quick || options->list || options->keep || options->only != NULL
-          || options->broker != NULL || options->out_dir != NULL))
-    return gt_cli_fail (
-        GT_EXIT_USAGE, COMMAND,
-        "--from DIR shows the run in DIR as it is; only --detail and --json go with "
-        "it");
-  if (options->from_dir != NULL) {
-    gboolean tools, interrupts;
-    if (!gt_tool_results_probe (options->from_dir, &tools, &error)
-        || !gt_interrupt_results_probe (options->from_dir, &interrupts, &error))
-      return gt_lab_fail (error);
-    const GtLabKind *kind = tools        ? &gt_lab_kind_run_tools
-                            : interrupts ? &gt_lab_kind_interrupt
-                                         : &limits;
-    return kind->show (options->from_dir, options);
-  }
+  const char *wrong = contradiction (options);
+  if (wrong != NULL)
+    return gt_cli_fail (GT_EXIT_USAGE, COMMAND, "%s", wrong);
+  if (options->observe != NULL)
+    return observe (options);
+  if (options->from_dir != NULL)
+    return show_again (options);
   if (options->list && name == NULL)
     return list_experiments (options);
   g_autofree char *path = experiment_path (name != NULL ? name : "leak", &error);
   const GtLabKind *kind = path != NULL ? kind_of (path, &error) : NULL;
   if (kind == NULL)
     return gt_lab_fail (error);
+  if (options->compose && kind != &limits)
+    return gt_cli_fail (GT_EXIT_USAGE, COMMAND,
+                        "'%s' has no workers that could run in containers (kind %s)", name,
+                        kind->name);
   return options->list ? kind->list (path, options) : kind->run (path, options);
 }
 

@@ -96,6 +96,7 @@ exit_code (const GError *error)
   case GT_BROKER_ERROR_URL:
   case GT_BROKER_ERROR_NAME:
     return GT_EXIT_USAGE;
+  case GT_BROKER_ERROR_UNCONSUMED:
   case GT_BROKER_ERROR_UNROUTABLE:
   case GT_BROKER_ERROR_NACK:
   case GT_BROKER_ERROR_QUEUE:
@@ -132,6 +133,21 @@ fail (Send *s, const GError *error)
   return code;
 }
 
+/* All of them before one is declared: a queue that nobody knows must not come to be. */
+static gboolean
+await_consumers (Send *s, GError **error)
+{
+  const GtSeconds *longest = &s->options.await_consumer;
+  if (longest->kind == GT_FIELD_VOID)
+    return TRUE;
+  GtInstant until
+      = gt_instant_add (gt_instant_now (), (gint64) (longest->seconds * (double) GT_NSEC_PER_SEC));
+  for (char **queue = s->options.queues; *queue != NULL; queue++)
+    if (!gt_broker_await_consumer (s->broker, *queue, until, error))
+      return FALSE;
+  return TRUE;
+}
+
 static gboolean
 open_broker (Send *s, GError **error)
 {
@@ -144,7 +160,7 @@ open_broker (Send *s, GError **error)
     .cancel_fd = cancel_fd,
   };
   s->broker = gt_broker_open (s->options.broker, &options, error);
-  if (s->broker == NULL)
+  if (s->broker == NULL || !await_consumers (s, error))
     return FALSE;
   for (char **queue = s->options.queues; !s->options.no_declare && *queue != NULL; queue++)
     if (!gt_broker_declare (s->broker, *queue, GT_NEVER, error))

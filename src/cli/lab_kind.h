@@ -6,11 +6,13 @@
 #include <jansson.h>
 
 typedef struct {
-  gboolean list, quick, json, keep, detail, quiet;
+  gboolean list, quick, json, keep, detail, quiet, compose;
   char **only;
   char *broker;
   char *out_dir;
   char *from_dir;
+  char *project_dir;
+  char *observe;
   char **experiment; /* remaining arguments */
 } GtLabOptions;
 

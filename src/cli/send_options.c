@@ -34,10 +34,11 @@ static const char description[]
       "Examples:\n"
       "  gilotine send --task tasks.add --args '[2, 3]' --queue celery --wait\n"
       "  gilotine send --task tasks.report --kwargs @big.json --time-limit 60 --json\n"
+      "  gilotine send --queue gil --await-consumer 30\n"
       "  ITERATIONS=3 gilotine send --broker filesystem:///tmp/spool --wait --timeout 60\n\n"
       "Exit codes:\n"
       "  0    sent, and with --wait every task succeeded\n"
-      "  1    a task failed or was not answered in time, or no queue took it\n"
+      "  1    a task failed or was not answered in time, no queue took it, or nobody consumes it\n"
       "  2    wrong option or input\n"
       "  111  the broker cannot be reached, refused us or failed\n"
       "  130  interrupted";
@@ -203,16 +204,16 @@ use_producer (GtSendOptions *o)
 /* The options as texts, before they are checked. */
 typedef struct {
   char *args, *kwargs, *countdown, *expires, *time_limit, *soft_time_limit, *priority, *count,
-      *timeout, *attempts;
+      *timeout, *attempts, *await_consumer;
   GStrv queues;
 } Raw;
 
 static void
 raw_clear (Raw *raw)
 {
-  char *texts[] = { raw->args,       raw->kwargs,          raw->countdown, raw->expires,
-                    raw->time_limit, raw->soft_time_limit, raw->priority,  raw->count,
-                    raw->timeout,    raw->attempts };
+  char *texts[] = { raw->args,       raw->kwargs,          raw->countdown,     raw->expires,
+                    raw->time_limit, raw->soft_time_limit, raw->priority,      raw->count,
+                    raw->timeout,    raw->attempts,        raw->await_consumer };
   for (gsize i = 0; i < G_N_ELEMENTS (texts); i++)
     g_free (texts[i]);
   g_strfreev (raw->queues);
@@ -238,7 +239,8 @@ static GtExit
 check_raw (GtSendOptions *o, const Raw *raw)
 {
   o->count = 1;
-  o->timeout = o->countdown = o->expires = o->time_limit = o->soft_time_limit = GT_SECONDS_NONE;
+  o->timeout = o->countdown = o->expires = o->time_limit = o->soft_time_limit = o->await_consumer
+      = GT_SECONDS_NONE;
   GtExit code;
   if ((code = parse_json ("args", raw->args, JSON_ARRAY, &o->args)) != GT_EXIT_OK
       || (code = parse_json ("kwargs", raw->kwargs, JSON_OBJECT, &o->kwargs)) != GT_EXIT_OK
@@ -249,6 +251,8 @@ check_raw (GtSendOptions *o, const Raw *raw)
           = check_seconds ("soft-time-limit", raw->soft_time_limit, FALSE, &o->soft_time_limit))
              != GT_EXIT_OK
       || (code = check_seconds ("timeout", raw->timeout, TRUE, &o->timeout)) != GT_EXIT_OK
+      || (code = check_seconds ("await-consumer", raw->await_consumer, TRUE, &o->await_consumer))
+             != GT_EXIT_OK
       || (code = check_integer ("priority", raw->priority, 0, 9, &o->priority)) != GT_EXIT_OK
       || (code = check_integer ("count", raw->count, 1, 10000000, &o->count)) != GT_EXIT_OK
       || (code = check_integer ("attempts", raw->attempts, 1, 1000, &o->attempts)) != GT_EXIT_OK)
@@ -290,6 +294,8 @@ gt_send_options_parse (GtSendOptions *o, int argc, char **argv)
       "Attempts to connect (default: 6, in some 15 s)", "N" },
     { "no-declare", 0, 0, G_OPTION_ARG_NONE, &o->no_declare,
       "Do not create queues: fail when one does not exist", NULL },
+    { "await-consumer", 0, 0, G_OPTION_ARG_STRING, &raw.await_consumer,
+      "Send when each queue has a consumer; fail when one has none by then", "SECONDS" },
     { "json", 'j', 0, G_OPTION_ARG_NONE, &o->json, "Print a JSON object for each event", NULL },
     { "quiet", 'q', 0, G_OPTION_ARG_NONE, &o->quiet, "Print nothing but errors", NULL },
     { 0 },

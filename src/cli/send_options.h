@@ -23,8 +23,9 @@ typedef struct {
   gboolean json;
   gboolean quiet;
   gboolean no_declare;
-  char *id;       /* NULL = a new one for each */
-  char *reply_to; /* NULL = a new one with `wait`, else none */
+  GtSeconds await_consumer; /* how long; VOID = not at all */
+  char *id;                 /* NULL = a new one for each */
+  char *reply_to;           /* NULL = a new one with `wait`, else none */
 } GtSendOptions;
 
 /* GT_EXIT_OK, or what the command is to return after it has been said why. */

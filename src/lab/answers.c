@@ -21,6 +21,7 @@ static const Contrast contrasts[] = {
   { GT_FACTOR_SIGTERM, "inherit", "default", "Does it help to have no SIGTERM handler?" },
   { GT_FACTOR_QUERY, "interruptible", "stubborn",
     "Does it matter that DuckDB cannot be interrupted in the query?" },
+  { GT_FACTOR_REAPER, "init", "worker", "Does it change a verdict that the worker is PID 1?" },
 };
 
 static gboolean
@@ -117,12 +118,35 @@ answer_pile_up (const GPtrArray *findings)
                           children, burning, zombies);
 }
 
+/* Orphans go to whoever is above: an init reaps them, a worker that is PID 1 does not. NULL when
+ * the run has not both. */
+static char *
+answer_reaper (const GPtrArray *findings)
+{
+  guint subjects[2] = { 0 }, zombies[2] = { 0 };
+  for (guint i = 0; i < findings->len; i++) {
+    const GtTally *tally = ((const GtFinding *) findings->pdata[i])->tally;
+    gboolean pid1
+        = g_str_equal (subject_of (findings->pdata[i])->factors[GT_FACTOR_REAPER], "worker");
+    subjects[pid1] += tally->iterations->len > 1;
+    zombies[pid1] += grows (tally, TRUE);
+  }
+  if (subjects[0] == 0 || subjects[1] == 0)
+    return NULL;
+  return g_strdup_printf ("Does it matter who reaps? One more zombie with each timeout: %u of %u "
+                          "subjects under an init, %u of %u whose worker is PID 1.",
+                          zombies[0], subjects[0], zombies[1], subjects[1]);
+}
+
 GPtrArray *
 gt_findings_answers (const GPtrArray *findings)
 {
   GPtrArray *answers = g_ptr_array_new_with_free_func (g_free);
   g_ptr_array_add (answers, answer_limits (findings));
   g_ptr_array_add (answers, answer_pile_up (findings));
+  char *reaper = answer_reaper (findings);
+  if (reaper != NULL)
+    g_ptr_array_add (answers, reaper);
   for (gsize i = 0; i < G_N_ELEMENTS (contrasts); i++) {
     char *text = answer (findings, &contrasts[i]);
     if (text != NULL)

@@ -30,20 +30,32 @@ wait_for_end (GtFamily *family, int cancel_fd, GtInstant until, GError **error)
   return TRUE;
 }
 
+char *
+gt_calibrate_key (const GtSubject *subject)
+{
+  return g_strdup_printf ("%s/%s/%s/%g", subject->factors[GT_FACTOR_QUERY],
+                          subject->factors[GT_FACTOR_THREADS], subject->factors[GT_FACTOR_DRIVER],
+                          subject->settings[GT_SETTING_QUERY_SECONDS]);
+}
+
+gint64
+gt_calibrate_parse (const char *output, GError **error)
+{
+  const char *found = strstr (output, "rows=");
+  gint64 rows = found != NULL ? g_ascii_strtoll (found + strlen ("rows="), NULL, 10) : 0;
+  if (rows > 0)
+    return rows;
+  g_autofree char *text = g_strstrip (g_strdup (output));
+  g_set_error (error, GT_LAB_ERROR, GT_LAB_ERROR_SYSTEM,
+               "the query could not be calibrated (set DUCKDB_ROWS to do without): %s", text);
+  return -1;
+}
+
 static gint64
 parse_output (const char *path, GError **error)
 {
   g_autofree char *text = NULL;
-  if (!g_file_get_contents (path, &text, NULL, error))
-    return -1;
-  const char *found = strstr (text, "rows=");
-  gint64 rows = found != NULL ? g_ascii_strtoll (found + strlen ("rows="), NULL, 10) : 0;
-  if (rows > 0)
-    return rows;
-  g_set_error (error, GT_LAB_ERROR, GT_LAB_ERROR_SYSTEM,
-               "the query could not be calibrated (set DUCKDB_ROWS to do without): %s",
-               g_strstrip (text));
-  return -1;
+  return g_file_get_contents (path, &text, NULL, error) ? gt_calibrate_parse (text, error) : -1;
 }
 
 gint64

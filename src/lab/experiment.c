@@ -213,8 +213,8 @@ factor_allows (GtFactor factor, const char *value)
   return g_strv_contains ((const char *const *) values, value);
 }
 
-static const char *
-factor_default (GtFactor factor)
+const char *
+gt_factor_default (GtFactor factor)
 {
   const char *values = factor_rows[factor].values;
   g_autofree char *first = g_strndup (values, strcspn (values, ";"));
@@ -232,7 +232,7 @@ read_factor (const Parser *p, const char *group, GtFactor factor, gboolean many,
   g_autoptr (GPtrArray) values = g_ptr_array_new ();
   const char *given = text != NULL ? text : general;
   if (given == NULL) {
-    g_ptr_array_add (values, (gpointer) factor_default (factor));
+    g_ptr_array_add (values, (gpointer) gt_factor_default (factor));
     return g_steal_pointer (&values);
   }
   gboolean is_sql = strstr (given, "{rows}") != NULL;
@@ -265,11 +265,15 @@ subject_name (const char *const *factors)
   GString *name = g_string_new (NULL);
   for (GtFactor f = 0; f < GT_N_FACTORS; f++) {
     const char *shown = factors[f];
-    if (f > GT_FACTOR_DRIVER && shown == factor_default (f))
+    if (f > GT_FACTOR_DRIVER && shown == gt_factor_default (f))
       continue;
     g_autofree char *threads = NULL;
     if (f == GT_FACTOR_SIGTERM)
       shown = "nohandler";
+    if (f == GT_FACTOR_REAPER)
+      shown = "pid1";
+    if (f == GT_FACTOR_ORPHAN)
+      shown = "orphan";
     if (f == GT_FACTOR_THREADS)
       shown = threads = g_strdup_printf ("%sthreads", shown);
     if (f == GT_FACTOR_QUERY && strstr (shown, "{rows}") != NULL)

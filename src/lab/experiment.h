@@ -20,7 +20,9 @@
   X (POOL, "pool", "solo;prefork")                                                                 \
   X (SIGTERM, "sigterm", "inherit;default")                                                        \
   X (QUERY, "query", "interruptible;stubborn")                                                     \
-  X (THREADS, "threads", "1;2;4;8")
+  X (THREADS, "threads", "1;2;4;8")                                                                \
+  X (REAPER, "reaper", "init;worker")                                                              \
+  X (ORPHAN, "orphan", "no;yes")
 
 typedef enum {
 #define X(id, key, values) GT_FACTOR_##id,
@@ -66,6 +68,9 @@ const char *gt_setting_key (GtSetting setting);
 
 /* Whether a setting may have this value. */
 gboolean gt_setting_allows (GtSetting setting, double value);
+
+/* The value of a factor that a group does not mention. */
+const char *gt_factor_default (GtFactor factor);
 
 /* Number of factors in which two subjects differ; the last one found in *which (may be NULL). */
 guint gt_subject_distance (const GtSubject *a, const GtSubject *b, GtFactor *which);

@@ -161,8 +161,9 @@ gt_observer_sample (GtObserver *observer, GError **error)
     return FALSE;
   }
   return gt_raw_write (observer->raw,
-                       json_pack ("{ss ss sI so}", "k", "sample", "s", observer->subject, "t",
-                                  (json_int_t) seen->after.ns, "p", rows),
+                       json_pack ("{ss ss sI si so}", "k", "sample", "s", observer->subject, "t",
+                                  (json_int_t) seen->after.ns, "w", (int) observer->working, "p",
+                                  rows),
                        error);
 }
 

@@ -15,7 +15,8 @@
 struct GtRaw {
   FILE *file;
   char *path;
-  int failed_errno; /* of the first failure; 0 = none */
+  gboolean borrowed; /* the file is somebody else's */
+  int failed_errno;  /* of the first failure; 0 = none */
 };
 
 static gboolean
@@ -23,9 +24,9 @@ fail (GtRaw *raw, int errno_value, GError **error)
 {
   if (raw->failed_errno == 0)
     raw->failed_errno = errno_value;
-  g_set_error (error, GT_LAB_ERROR, GT_LAB_ERROR_SYSTEM,
-               "%s: %s; the run cannot be recorded (--out DIR names another place)", raw->path,
-               g_strerror (raw->failed_errno));
+  g_set_error (error, GT_LAB_ERROR, GT_LAB_ERROR_SYSTEM, "%s: %s; the run cannot be recorded%s",
+               raw->path, g_strerror (raw->failed_errno),
+               raw->borrowed ? "" : " (--out DIR names another place)");
   return FALSE;
 }
 
@@ -48,6 +49,16 @@ gt_raw_create (const char *dir, GError **error)
   GtRaw *raw = g_new0 (GtRaw, 1);
   raw->file = file;
   raw->path = g_steal_pointer (&path);
+  return raw;
+}
+
+GtRaw *
+gt_raw_stream (FILE *stream)
+{
+  GtRaw *raw = g_new0 (GtRaw, 1);
+  raw->file = stream;
+  raw->path = g_strdup ("standard output");
+  raw->borrowed = TRUE;
   return raw;
 }
 
@@ -82,7 +93,7 @@ gt_raw_close (GtRaw *raw, GError **error)
   if (raw == NULL)
     return TRUE;
   gboolean ok = raw->failed_errno == 0 || fail (raw, raw->failed_errno, error);
-  if (fclose (raw->file) != 0 && ok)
+  if ((raw->borrowed ? fflush (raw->file) : fclose (raw->file)) != 0 && ok)
     ok = fail (raw, errno, error);
   g_free (raw->path);
   g_free (raw);

@@ -2,13 +2,13 @@
  *
  * "k" is the kind of a record; "t" a CLOCK_MONOTONIC instant in ns; "s" the subject's name.
  *   run      version, experiment, title, question, cpus, broker, started (wall clock, for people)
- *   subject  t, index, factors {}, settings {}, rows, python, duckdb
+ *   subject  t, index, factors {}, settings {}, rows, python, duckdb, reaper (in a container)
  *   skip     why
  *   spawn    t, root (gilotine-init), worker
  *   sent     t, task (id)
  *   proc     pid, start, cmd          once for each process and each program it executes
- *   sample   t, p [[pid, start, ppid, state, cpu_ns, rss_bytes, threads, sigterm]]
- *            sigterm: c caught, i ignored, d default, ? not known
+ *   sample   t, w, p [[pid, start, ppid, state, cpu_ns, rss_bytes, threads, sigterm]]
+ *            sigterm: c caught, i ignored, d default, ? not known; w: processes of the work alive
  *   trace    t (received), e {}       what the subject says of itself (docs/subject.md)
  *   log      t, line                  the worker's own log
  *   result   t, status, value | error, message
@@ -20,11 +20,15 @@
 
 #include <glib.h>
 #include <jansson.h>
+#include <stdio.h>
 
 typedef struct GtRaw GtRaw;
 
 /* Creates DIR if need be. Refuses one that holds a raw.jsonl already. */
 GtRaw *gt_raw_create (const char *dir, GError **error);
+
+/* Records of an observer on its own, to a stream, which is borrowed. */
+GtRaw *gt_raw_stream (FILE *stream);
 
 /* Writes a record; takes over the reference. Every failure is kept and also returned by
  * gt_raw_close(), so that a full disk cannot pass unseen. */

@@ -29,6 +29,7 @@ series_free (gpointer data)
   gt_subject_free (series->subject);
   g_free (series->python);
   g_free (series->duckdb);
+  g_free (series->reaper);
   g_free (series->skip_why);
   g_free (series->exit_how);
   g_array_unref (series->sample_ns);
@@ -139,6 +140,9 @@ on_subject (GtRun *run, GtSeries *series, const json_t *record, GError **error)
   const json_t *settings = json_object_get (record, "settings");
   for (GtFactor f = 0; f < GT_N_FACTORS; f++) {
     const char *value = json_string_value (json_object_get (factors, gt_factor_key (f)));
+    /* Runs from before there were containers do not know the factors that came with them. */
+    if (value == NULL && f >= GT_FACTOR_REAPER)
+      value = gt_factor_default (f);
     if (value == NULL)
       return bad_record (error, "subject", gt_factor_key (f));
     series->subject->factors[f] = g_intern_string (value);
@@ -153,6 +157,7 @@ on_subject (GtRun *run, GtSeries *series, const json_t *record, GError **error)
   series->rows = integer_of (record, "rows");
   series->python = text_of (record, "python");
   series->duckdb = text_of (record, "duckdb");
+  series->reaper = text_of (record, "reaper");
   return TRUE;
 }
 

@@ -27,6 +27,7 @@ typedef struct {
   guint index;
   gint64 rows;
   char *python, *duckdb;   /* versions; NULL = not known */
+  char *reaper;            /* of orphans, in a container; NULL = gilotine-init */
   char *skip_why;          /* NULL = it ran */
   gint64 root_pid;         /* of the family; 0 = not started */
   gint64 end_ns;           /* when the family was ended; 0 = never */

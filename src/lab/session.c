@@ -2,27 +2,18 @@
 
 #include "broker/broker.h"
 #include "celery/message.h"
-#include "lab/calibrate.h"
 #include "lab/error.h"
-#include "lab/progress.h"
-#include "lab/rabbit.h"
-#include "lab/runtime.h"
-#include "lab/stop.h"
+#include "lab/observer.h"
 #include "lab/watch.h"
-#include "lab/worker.h"
-#include "os/paths.h"
+#include "os/family.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <glib-unix.h>
 #include <glib/gstdio.h>
 #include <string.h>
 #include <unistd.h>
 
-#define BROKER_LIMIT_NS    (90 * GT_NSEC_PER_SEC)
-#define PUBLISH_LIMIT_NS   (30 * GT_NSEC_PER_SEC)
-#define CALIBRATE_LIMIT_NS (120 * GT_NSEC_PER_SEC)
-#define END_LIMIT_NS       (20 * GT_NSEC_PER_SEC)
+#define BROKER_LIMIT_NS  (90 * GT_NSEC_PER_SEC)
+#define PUBLISH_LIMIT_NS (30 * GT_NSEC_PER_SEC)
+#define END_LIMIT_NS     (20 * GT_NSEC_PER_SEC)
 
 /* A query under a limit that does not hold, beside others that burn on, takes some times as long as
  * calibrated; a subject that takes longer than this does not answer at all. */
@@ -31,22 +22,17 @@
 typedef struct {
   const GtExperiment *experiment;
   const GtSessionOptions *options;
-  GtRuntimes *runtimes;
+  GtPlace *place;
+  GtPlaceRun run; /* what the place uses of this */
   GtRaw *raw;
-  GtObserver *observer;
   GtWatch *watch;
   GtFamily *janitor; /* removes run_dir when we end, in whatever way */
-  GtRabbit *rabbit;  /* NULL = not ours to run */
   GtBroker *broker;
   GtProgress *progress;
   char *run_dir;
-  char *subject_dir;
-  char *trace_path;
-  char *broker_url;
   char *reply_queue;
   char *mark;
-  GPtrArray *queues; /* that this run has made at somebody's broker */
-  GHashTable *rows;  /* "query/threads/driver/seconds" -> gint64 */
+  gboolean sent; /* anything at all */
   GtStop stop;
 } Session;
 
@@ -79,45 +65,17 @@ record_subject (Session *s, const GtSubject *subject, guint index, gint64 rows, 
     json_object_set_new (factors, gt_factor_key (f), json_string (subject->factors[f]));
   for (GtSetting t = 0; t < GT_N_SETTINGS; t++)
     json_object_set_new (settings, gt_setting_key (t), json_real (subject->settings[t]));
-  const char *version = gt_runtimes_version (s->runtimes, subject->factors[GT_FACTOR_RUNTIME]);
-  return gt_raw_write (s->raw,
-                       json_pack ("{ss ss sI si so so sI ss? ss?}", "k", "subject", "s",
-                                  subject->name, "t", now_ns (), "index", (int) index, "factors",
-                                  factors, "settings", settings, "rows", (json_int_t) rows,
-                                  "python", version, "duckdb",
-                                  gt_runtimes_duckdb_version (s->runtimes, subject)),
-                       error);
+  json_t *record = json_pack ("{ss ss sI si so so sI}", "k", "subject", "s", subject->name, "t",
+                              now_ns (), "index", (int) index, "factors", factors, "settings",
+                              settings, "rows", (json_int_t) rows);
+  s->place->funcs->describe (s->place, subject, record);
+  return gt_raw_write (s->raw, record, error);
 }
 
-/* Calibrated once for each query, number of threads, driver (another DuckDB) and wanted time. */
 static gint64
-rows_for (Session *s, const GtSubject *subject, const char *const *env, GError **error)
+rows_for (Session *s, const GtSubject *subject, GError **error)
 {
-  if (s->options->rows > 0)
-    return s->options->rows;
-  g_autofree char *key = g_strdup_printf (
-      "%s/%s/%s/%g", subject->factors[GT_FACTOR_QUERY], subject->factors[GT_FACTOR_THREADS],
-      subject->factors[GT_FACTOR_DRIVER], subject->settings[GT_SETTING_QUERY_SECONDS]);
-  gint64 *known = g_hash_table_lookup (s->rows, key);
-  if (known != NULL)
-    return *known;
-  gt_progress_say (s->progress, "calibrating the query to %g s (%s)",
-                   subject->settings[GT_SETTING_QUERY_SECONDS], subject->factors[GT_FACTOR_DRIVER]);
-  gint64 rows = gt_calibrate_rows (s->runtimes, subject, s->subject_dir, s->run_dir, env,
-                                   s->stop.fd, in_ns (CALIBRATE_LIMIT_NS), error);
-  if (rows > 0) {
-    known = g_new (gint64, 1);
-    *known = rows;
-    g_hash_table_insert (s->rows, g_steal_pointer (&key), known);
-  }
-  return rows;
-}
-
-/* A queue of this run alone: a task that an earlier one left at the broker is not ours. */
-static char *
-queue_name (const Session *s, const GtSubject *subject)
-{
-  return g_strdup_printf ("lab-%.8s-%s", s->mark, subject->name);
+  return s->options->rows > 0 ? s->options->rows : s->place->funcs->rows (s->place, subject, error);
 }
 
 static gboolean
@@ -136,7 +94,7 @@ send_task (Session *s, const GtSubject *subject, const char *queue, const char *
   g_autoptr (GtMessage) message = gt_message_new (&task, error);
   json_decref (kwargs);
   GtInstant until = in_ns (PUBLISH_LIMIT_NS);
-  g_ptr_array_add (s->queues, g_strdup (queue));
+  s->sent = TRUE;
   return message != NULL && gt_broker_declare (s->broker, queue, until, error)
          && gt_broker_publish (s->broker, queue, message, until, error)
          && gt_broker_flush (s->broker, until, error)
@@ -181,48 +139,12 @@ observe (Session *s, const GtSubject *subject, GError **error)
   return TRUE;
 }
 
-static GtFamily *
-spawn_worker (Session *s, const GtSubject *subject, const GtWorkerContext *context, char **env,
-              int *log_fd, GError **error)
-{
-  int log_pipe[2];
-  if (!g_unix_open_pipe (log_pipe, FD_CLOEXEC, error))
-    return NULL;
-  g_auto (GStrv) argv = gt_worker_argv (subject, s->runtimes, context);
-  const GtFdMap fds[] = { { log_pipe[1], STDOUT_FILENO }, { log_pipe[1], STDERR_FILENO } };
-  GtFamilySpec spec = GT_FAMILY_SPEC_INIT;
-  spec.argv = (const char *const *) argv;
-  spec.env = (const char *const *) env;
-  spec.cwd = s->run_dir;
-  spec.fds = fds;
-  spec.n_fds = G_N_ELEMENTS (fds);
-  spec.command_end = GT_COMMAND_END_HOLD;
-  /* A worker that is told to kill everything may kill its keeper: then its children come to us. */
-  spec.adopt = TRUE;
-  GtFamily *family = gt_family_spawn (&spec, error);
-  close (log_pipe[1]);
-  *log_fd = log_pipe[0];
-  if (family == NULL) {
-    close (log_pipe[0]);
-    return NULL;
-  }
-  if (gt_raw_write (s->raw,
-                    json_pack ("{ss ss sI si si}", "k", "spawn", "s", subject->name, "t", now_ns (),
-                               "root", (int) gt_family_root_pid (family), "worker",
-                               (int) gt_family_command_pid (family)),
-                    error))
-    return family;
-  close (log_pipe[0]);
-  gt_family_free (family);
-  return NULL;
-}
-
-/* Ends the family whatever has happened before; the first error is the one that is kept. */
+/* Ends the worker whatever has happened before; the first error is the one that is kept. */
 static gboolean
-end_worker (Session *s, const GtSubject *subject, GtFamily *family, gboolean ok, GError **error)
+end_worker (Session *s, const GtSubject *subject, gboolean ok, GError **error)
 {
   g_autoptr (GError) end_error = NULL;
-  gboolean ended = gt_family_end (family, in_ns (END_LIMIT_NS), &end_error);
+  gboolean ended = s->place->funcs->end (s->place, &end_error);
   ok = gt_watch_end (s->watch, ok ? error : NULL) && ok;
   json_t *record = json_pack ("{ss ss sI si}", "k", "end", "s", subject->name, "t", now_ns (),
                               "left", ended ? 0 : 1);
@@ -249,35 +171,48 @@ open_log_copy (const Session *s, const GtSubject *subject)
   return copy;
 }
 
+/* Of a broker that others use nothing of ours may stay, and of one whose queue the next subject
+ * shares no task. What cannot be removed any more (the broker is gone) is not worth failing for. */
+static void
+remove_queue (const Session *s, const char *queue)
+{
+  (void) gt_broker_delete (s->broker, queue, in_ns (END_LIMIT_NS), NULL);
+}
+
+static gboolean
+run_worker (Session *s, const GtSubject *subject, const char *queue, gint64 rows, GError **error)
+{
+  g_autofree char *task_id = g_uuid_string_random ();
+  GtPlaced placed;
+  if (!s->place->funcs->start (s->place, subject, task_id, &placed, error))
+    return FALSE;
+  FILE *log_copy = open_log_copy (s, subject);
+  const GtWatched watched = { .subject = subject->name,
+                              .task_id = task_id,
+                              .broker = s->broker,
+                              .sight = placed.sight,
+                              .log_fd = placed.log_fd,
+                              .log_file = log_copy };
+  gboolean ok = gt_watch_begin (s->watch, &watched, error)
+                && send_task (s, subject, queue, task_id, rows, error)
+                && observe (s, subject, error);
+  ok = end_worker (s, subject, ok, error);
+  s->place->funcs->forget (s->place);
+  close (placed.log_fd);
+  if (log_copy != NULL)
+    fclose (log_copy);
+  return ok;
+}
+
 static gboolean
 run_subject (Session *s, const GtSubject *subject, guint index, GError **error)
 {
-  g_autofree char *queue = queue_name (s, subject);
-  g_autofree char *task_id = g_uuid_string_random ();
-  const GtWorkerContext context = { .broker_url = s->broker_url,
-                                    .trace_path = s->trace_path,
-                                    .mark = s->mark,
-                                    .subject_dir = s->subject_dir,
-                                    .queue = queue };
-  g_auto (GStrv) env = gt_worker_env (subject, s->runtimes, &context);
-  env = g_environ_setenv (env, "TMPDIR", s->run_dir, TRUE);
-  gint64 rows = rows_for (s, subject, (const char *const *) env, error);
-  if (rows < 0 || !record_subject (s, subject, index, rows, error)
-      || !send_task (s, subject, queue, task_id, rows, error))
+  g_autofree char *queue = g_strdup (s->place->funcs->queue (s->place, subject));
+  gint64 rows = rows_for (s, subject, error);
+  if (rows < 0 || !record_subject (s, subject, index, rows, error))
     return FALSE;
-  int log_fd = -1;
-  GtFamily *family = spawn_worker (s, subject, &context, env, &log_fd, error);
-  if (family == NULL)
-    return FALSE;
-  FILE *log_copy = open_log_copy (s, subject);
-  gboolean ok = gt_watch_begin (s->watch, subject->name, task_id, family, s->broker, log_fd,
-                                log_copy, (guint) subject->settings[GT_SETTING_SAMPLE_MS], error)
-                && observe (s, subject, error);
-  ok = end_worker (s, subject, family, ok, error);
-  gt_family_free (family);
-  close (log_fd);
-  if (log_copy != NULL)
-    fclose (log_copy);
+  gboolean ok = run_worker (s, subject, queue, rows, error);
+  remove_queue (s, queue);
   return ok;
 }
 
@@ -285,7 +220,9 @@ static gboolean
 run_or_skip (Session *s, guint index, GError **error)
 {
   const GtSubject *subject = s->experiment->subjects->pdata[index];
-  g_autofree char *missing = gt_runtimes_missing (s->runtimes, subject);
+  g_autofree char *missing = NULL;
+  if (!s->place->funcs->missing (s->place, subject, &missing, error))
+    return FALSE;
   gt_progress_begin (s->progress, subject, index);
   if (missing == NULL)
     return run_subject (s, subject, index, error);
@@ -310,7 +247,6 @@ make_run_dir (Session *s, GError **error)
   GtFamilySpec spec = GT_FAMILY_SPEC_INIT;
   spec.remove_dir = s->options->keep ? NULL : s->run_dir;
   s->janitor = gt_family_spawn (&spec, error);
-  s->trace_path = g_build_filename (s->run_dir, "trace", NULL);
   if (s->janitor == NULL)
     rmdir (s->run_dir);
   return s->janitor != NULL;
@@ -324,32 +260,13 @@ on_broker_notice (const char *line, gpointer data)
 }
 
 static gboolean
-open_broker (Session *s, GError **error)
+open_broker (Session *s, const char *url, GError **error)
 {
-  const char *asked = s->options->broker;
-  if (strcmp (asked, "filesystem") == 0) {
-    g_autofree char *folder = g_build_filename (s->run_dir, "broker", NULL);
-    g_autofree char *escaped = g_uri_escape_string (folder, "/", FALSE);
-    s->broker_url = g_strconcat ("filesystem://", escaped, NULL);
-    g_mkdir_with_parents (folder, 0700);
-  } else if (strcmp (asked, "rabbitmq") == 0) {
-    gt_progress_say (s->progress, "starting a private RabbitMQ");
-    g_autofree char *folder = g_build_filename (s->run_dir, "rabbitmq", NULL);
-    g_mkdir_with_parents (folder, 0700);
-    g_auto (GStrv) env = g_environ_setenv (g_get_environ (), "GILOTINE_MARK", s->mark, TRUE);
-    s->rabbit = gt_rabbit_start (folder, (const char *const *) env, s->stop.fd,
-                                 in_ns (BROKER_LIMIT_NS), error);
-    if (s->rabbit == NULL)
-      return FALSE;
-    s->broker_url = g_strdup (gt_rabbit_url (s->rabbit));
-  } else {
-    s->broker_url = g_strdup (asked);
-  }
   const GtBrokerOptions options = { .until = in_ns (BROKER_LIMIT_NS),
                                     .notice = on_broker_notice,
                                     .notice_data = s,
                                     .cancel_fd = s->stop.fd };
-  s->broker = gt_broker_open (s->broker_url, &options, error);
+  s->broker = gt_broker_open (url, &options, error);
   if (s->broker == NULL)
     return FALSE;
   s->reply_queue
@@ -362,16 +279,33 @@ record_run (Session *s, GError **error)
 {
   g_autoptr (GDateTime) now = g_date_time_new_now_utc ();
   g_autofree char *started = g_date_time_format_iso8601 (now);
-  g_autofree char *broker = strstr (s->options->broker, "://") != NULL
-                                ? gt_broker_url_display (s->options->broker)
-                                : g_strdup (s->options->broker);
+  g_autofree char *broker = s->place->funcs->broker_name (s->place);
   return gt_raw_write (s->raw,
                        json_pack ("{ss ss ss ss? ss? si ss ss}", "k", "run", "version", GT_VERSION,
                                   "experiment", s->experiment->name, "title", s->experiment->title,
                                   "question", s->experiment->question, "cpus",
-                                  (int) g_get_num_processors (), "broker", broker, "started",
-                                  started),
+                                  (int) s->place->funcs->cpus (s->place), "broker", broker,
+                                  "started", started),
                        error);
+}
+
+static gboolean
+open_place (Session *s, GError **error)
+{
+  s->run = (GtPlaceRun){
+    .raw = s->raw, .progress = s->progress, .stop = &s->stop, .run_dir = s->run_dir, .mark = s->mark
+  };
+  const char *url = s->place->funcs->open (s->place, &s->run, error);
+  if (url == NULL || !open_broker (s, url, error))
+    return FALSE;
+  for (guint i = 0; i < s->experiment->subjects->len; i++) {
+    g_autofree char *missing = NULL;
+    if (!s->place->funcs->missing (s->place, s->experiment->subjects->pdata[i], &missing, error))
+      return FALSE;
+    if (missing != NULL)
+      gt_progress_will_skip (s->progress, i);
+  }
+  return TRUE;
 }
 
 static gboolean
@@ -379,45 +313,15 @@ set_up (Session *s, GError **error)
 {
   gt_stop_begin (&s->stop);
   s->mark = g_uuid_string_random ();
-  s->queues = g_ptr_array_new_with_free_func (g_free);
-  s->rows = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
   s->progress = gt_progress_new (s->options->show_progress, s->experiment->subjects);
-  g_autofree char *data_dir = gt_path_data ("lab", error);
-  if (data_dir == NULL)
-    return FALSE;
-  g_autofree char *relative = g_build_filename (data_dir, "subject", NULL);
-  s->subject_dir = g_canonicalize_filename (relative, NULL);
-  s->runtimes = gt_runtimes_load (error);
-  if (s->runtimes == NULL)
-    return FALSE;
-  for (guint i = 0; i < s->experiment->subjects->len; i++) {
-    g_autofree char *missing = gt_runtimes_missing (s->runtimes, s->experiment->subjects->pdata[i]);
-    if (missing != NULL)
-      gt_progress_will_skip (s->progress, i);
-  }
+  /* First: for a run that cannot be recorded nothing is started. */
   s->raw = gt_raw_create (s->options->out_dir, error);
   if (s->raw == NULL || !record_run (s, error) || !make_run_dir (s, error)
-      || !open_broker (s, error))
+      || !open_place (s, error))
     return FALSE;
-  s->observer = gt_observer_new (s->raw, error);
-  if (s->observer == NULL)
-    return FALSE;
-  s->watch = gt_watch_new (s->raw, s->observer, s->trace_path, s->stop.fd, error);
-  if (s->watch == NULL)
-    return FALSE;
+  s->watch = gt_watch_new (s->raw, s->stop.fd);
   gt_progress_attach (s->progress, s->watch);
   return TRUE;
-}
-
-/* At a broker that is not our own nothing of ours stays. What cannot be removed any more (the
- * broker is gone) is not worth failing for. */
-static void
-remove_queues (const Session *s)
-{
-  gboolean own = s->rabbit != NULL || strstr (s->options->broker, "://") == NULL;
-  for (guint i = 0; s->broker != NULL && !own && i < s->queues->len; i++)
-    if (!gt_broker_delete (s->broker, s->queues->pdata[i], in_ns (END_LIMIT_NS), NULL))
-      return;
 }
 
 /* The last record: what was left anywhere, found by the run's mark, and why the run ended. */
@@ -447,13 +351,10 @@ static gboolean
 tear_down (Session *s, gboolean ok, GError **error)
 {
   g_clear_pointer (&s->watch, gt_watch_free);
-  g_clear_pointer (&s->observer, gt_observer_free);
-  if (s->queues != NULL)
-    remove_queues (s);
   g_clear_pointer (&s->broker, gt_broker_close);
-  g_clear_pointer (&s->rabbit, gt_rabbit_stop);
+  ok = s->place->funcs->close (s->place, ok ? error : NULL) && ok;
   g_clear_pointer (&s->janitor, gt_family_free);
-  if (s->raw != NULL && !ok && (s->queues == NULL || s->queues->len == 0)) {
+  if (s->raw != NULL && !ok && !s->sent) {
     gt_raw_discard (s->raw);
   } else if (s->raw != NULL) {
     ok = record_end (s, ok, error);
@@ -462,11 +363,7 @@ tear_down (Session *s, gboolean ok, GError **error)
   if (s->options->keep && s->run_dir != NULL)
     gt_progress_warn (s->progress, "kept: %s", s->run_dir);
   gt_progress_free (s->progress);
-  g_clear_pointer (&s->queues, g_ptr_array_unref);
-  g_clear_pointer (&s->runtimes, gt_runtimes_free);
-  g_clear_pointer (&s->rows, g_hash_table_unref);
-  char *const texts[]
-      = { s->run_dir, s->subject_dir, s->trace_path, s->broker_url, s->reply_queue, s->mark };
+  char *const texts[] = { s->run_dir, s->reply_queue, s->mark };
   for (gsize i = 0; i < G_N_ELEMENTS (texts); i++)
     g_free (texts[i]);
   gt_stop_end (&s->stop);
@@ -491,9 +388,11 @@ translate_error (GError **error)
 }
 
 gboolean
-gt_session_run (const GtExperiment *experiment, const GtSessionOptions *options, GError **error)
+gt_session_run (const GtExperiment *experiment, GtPlace *place, const GtSessionOptions *options,
+                GError **error)
 {
-  Session session = { .experiment = experiment, .options = options, .stop = { .fd = -1 } };
+  Session session
+      = { .experiment = experiment, .place = place, .options = options, .stop = { .fd = -1 } };
   gboolean ok = set_up (&session, error);
   for (guint i = 0; ok && i < experiment->subjects->len; i++)
     ok = run_or_skip (&session, i, error);

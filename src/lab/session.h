@@ -2,11 +2,10 @@
  * everything down. It computes no figure: those come from the raw samples (tally.h). */
 #pragma once
 
-#include "lab/experiment.h"
+#include "lab/place.h"
 
 typedef struct {
   const char *out_dir;
-  const char *broker;     /* "filesystem", "rabbitmq" or a URL */
   gint64 rows;            /* 0 = calibrated to query-seconds */
   gboolean keep;          /* the private folder stays */
   gboolean show_progress; /* on standard error */
@@ -15,6 +14,7 @@ typedef struct {
 /* FALSE with `error` when the run could not be done or not be recorded; GT_LAB_ERROR_INTERRUPTED
  * after SIGINT, SIGTERM or SIGHUP (what was recorded until then is whole and can be tallied);
  * GT_LAB_ERROR_LEFTOVER when a process remained. In every case nothing of ours runs afterwards.
+ * `place` is opened and closed, not freed.
  * Blocks those three signals in this thread for its whole time. */
-gboolean gt_session_run (const GtExperiment *experiment, const GtSessionOptions *options,
-                         GError **error);
+gboolean gt_session_run (const GtExperiment *experiment, GtPlace *place,
+                         const GtSessionOptions *options, GError **error);

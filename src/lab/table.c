@@ -135,6 +135,13 @@ column_cpu (const GtFinding *f)
   return g_strdup_printf ("%.1f", seconds (f->tally->cpu_after_ns));
 }
 
+/* Outside containers it is always gilotine-init, and says nothing. */
+static char *
+column_reaper (const GtFinding *f)
+{
+  return g_strdup (f->tally->series->reaper != NULL ? f->tally->series->reaper : "");
+}
+
 static char *
 column_note (const GtFinding *f)
 {
@@ -151,6 +158,7 @@ column_note (const GtFinding *f)
   X ("dead", column_dead)                                                                          \
   X ("children", column_children)                                                                  \
   X ("zombies", column_zombies)                                                                    \
+  X ("reaper", column_reaper)                                                                      \
   X ("burning", column_burning)                                                                    \
   X ("CPU-s after", column_cpu)                                                                    \
   X ("note", column_note)
@@ -164,7 +172,7 @@ static const struct {
 #undef X
 };
 
-enum { N_COLUMNS = G_N_ELEMENTS (columns), VERDICT_COLUMN = 2 };
+enum { N_COLUMNS = G_N_ELEMENTS (columns), VERDICT_COLUMN = 2, REAPER_COLUMN = 8 };
 
 static const char *const verdict_colours[GT_N_VERDICTS] = {
   [GT_VERDICT_HELD] = "\033[32m",      [GT_VERDICT_LATE] = "\033[33m",
@@ -173,10 +181,22 @@ static const char *const verdict_colours[GT_N_VERDICTS] = {
   [GT_VERDICT_UNFINISHED] = "\033[2m",
 };
 
+static gboolean
+has_reaper (const GPtrArray *findings)
+{
+  for (guint i = 0; i < findings->len; i++)
+    if (((const GtFinding *) findings->pdata[i])->tally->series->reaper != NULL)
+      return TRUE;
+  return FALSE;
+}
+
+/* A column of width 0 is left out. */
 static void
 append_cells (GString *out, char *const *cells, const gsize *widths, const char *colour)
 {
   for (gsize c = 0; c < N_COLUMNS; c++) {
+    if (widths[c] == 0)
+      continue;
     gboolean coloured = colour != NULL && c == VERDICT_COLUMN;
     g_string_append_printf (out, "%s%s%s", coloured ? colour : "", cells[c],
                             coloured ? "\033[0m" : "");
@@ -208,6 +228,8 @@ append_rows (GString *out, const GPtrArray *findings, gboolean colour)
     }
     n++;
   }
+  if (!has_reaper (findings))
+    widths[REAPER_COLUMN] = 0;
   append_cells (out, headings, widths, NULL);
   n = 0;
   for (guint i = 0; i < findings->len; i++) {
@@ -310,14 +332,37 @@ append_detail (GString *out, const GPtrArray *findings)
   }
 }
 
-/* The GIL's state is worth a line of its own where an import or a switch has changed it. */
+/* Where it is not the build that says so. */
+static const char *
+noted_gil (const GtFinding *finding)
+{
+  const char *gil = finding->tally->gil;
+  return gil != NULL && strstr (gil, "(build)") == NULL ? gil : NULL;
+}
+
+/* The GIL's state is worth a line of its own where an import or a switch has changed it: one for
+ * all subjects of which the same is true. */
 static void
 append_gil (GString *out, const GPtrArray *findings)
 {
+  g_autoptr (GHashTable) counts = g_hash_table_new (g_str_hash, g_str_equal);
   for (guint i = 0; i < findings->len; i++) {
-    const GtTally *tally = ((const GtFinding *) findings->pdata[i])->tally;
-    if (tally->gil != NULL && strstr (tally->gil, "(build)") == NULL)
-      g_string_append_printf (out, "\n%s: GIL %s\n", tally->series->subject->name, tally->gil);
+    const char *gil = noted_gil (findings->pdata[i]);
+    if (gil != NULL)
+      g_hash_table_insert (
+          counts, (gpointer) gil,
+          GINT_TO_POINTER (GPOINTER_TO_INT (g_hash_table_lookup (counts, gil)) + 1));
+  }
+  for (guint i = 0; i < findings->len; i++) {
+    const char *gil = noted_gil (findings->pdata[i]);
+    gint n = gil != NULL ? GPOINTER_TO_INT (g_hash_table_lookup (counts, gil)) : 0;
+    if (n == 0)
+      continue;
+    g_string_append_printf (out, "\n%s", subject_of (findings->pdata[i])->name);
+    if (n > 1)
+      g_string_append_printf (out, " and %d more", n - 1);
+    g_string_append_printf (out, ": GIL %s\n", gil);
+    g_hash_table_remove (counts, gil);
   }
 }
 
@@ -337,6 +382,8 @@ gt_table_text (const GtRun *run, const GPtrArray *findings, gboolean detail, gbo
                         "iteration; > = still alive when the lab ended it.\n"
                         "burning: processes of the work still burning after the last iteration. "
                         "CPU-s after: burnt after the deadlines.\n");
+  if (has_reaper (findings))
+    g_string_append (out, "reaper: who waits for orphans; nobody where the worker is PID 1.\n");
   append_blame (out, findings);
   append_gil (out, findings);
   append_skipped (out, findings);
@@ -390,15 +437,15 @@ finding_json (const GtFinding *finding)
   for (guint i = 0; i < tally->iterations->len; i++)
     json_array_append_new (iterations,
                            iteration_json (&g_array_index (tally->iterations, GtIteration, i)));
-  return json_pack ("{ss ss ss? ss? ss? ss? ss? ss? ss? sI sf so so so si sf sI}", "subject",
+  return json_pack ("{ss ss ss? ss? ss? ss? ss? ss? ss? ss? sI sf so so so si sf sI}", "subject",
                     series->subject->name, "verdict", gt_verdict_name (finding->verdict), "blame",
                     finding->party, "reason", finding->reason, "flip", finding->flip, "note",
                     finding->note, "gil", tally->gil, "python", series->python, "duckdb",
-                    series->duckdb, "rows", (json_int_t) series->rows, "timeout",
-                    series->subject->settings[GT_SETTING_TIMEOUT], "factors", factors, "iterations",
-                    iterations, "conflicts", texts_json (tally->conflicts), "burning_after",
-                    (int) tally->burning_after, "cpu_after", seconds (tally->cpu_after_ns), "left",
-                    (json_int_t) series->left);
+                    series->duckdb, "reaper", series->reaper, "rows", (json_int_t) series->rows,
+                    "timeout", series->subject->settings[GT_SETTING_TIMEOUT], "factors", factors,
+                    "iterations", iterations, "conflicts", texts_json (tally->conflicts),
+                    "burning_after", (int) tally->burning_after, "cpu_after",
+                    seconds (tally->cpu_after_ns), "left", (json_int_t) series->left);
 }
 
 json_t *

@@ -6,77 +6,30 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <signal.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/timerfd.h>
-#include <sys/un.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-/* Longest trace datagram and log line that are taken whole. */
-enum { DATAGRAM_LIMIT = 1 << 16, LINE_LIMIT = 1 << 16 };
+/* Longest log line that is taken whole. */
+enum { LINE_LIMIT = 1 << 16 };
 
 struct GtWatch {
   GtRaw *raw;
-  GtObserver *observer;
-  char *trace_path;
-  int trace_fd, timer_fd, signal_fd;
+  int signal_fd;
   void (*tick) (gpointer data);
   gpointer tick_data;
-  /* of the subject at hand */
-  const char *subject;
-  const char *task_id;
-  GtFamily *family;
-  GtBroker *broker;
-  int log_fd;
-  FILE *log_file;
+  GtWatched now; /* the subject at hand */
   GString *log_text;
   GtWatchState state;
-  gboolean draining; /* the family was ended: a sample now would show a death of our making */
 };
 
-static int
-bind_trace_socket (const char *path, GError **error)
-{
-  struct sockaddr_un address = { .sun_family = AF_UNIX };
-  if (g_strlcpy (address.sun_path, path, sizeof address.sun_path) >= sizeof address.sun_path) {
-    g_set_error (error, GT_LAB_ERROR, GT_LAB_ERROR_SYSTEM,
-                 "%s: too long for a socket; set TMPDIR to a shorter folder", path);
-    return -1;
-  }
-  int fd = socket (AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-  if (fd >= 0 && bind (fd, (struct sockaddr *) &address, sizeof address) == 0)
-    return fd;
-  g_set_error (error, GT_LAB_ERROR, GT_LAB_ERROR_SYSTEM, "%s: %s", path, g_strerror (errno));
-  if (fd >= 0)
-    close (fd);
-  return -1;
-}
-
 GtWatch *
-gt_watch_new (GtRaw *raw, GtObserver *observer, const char *trace_path, int signal_fd,
-              GError **error)
+gt_watch_new (GtRaw *raw, int signal_fd)
 {
   GtWatch *watch = g_new0 (GtWatch, 1);
   watch->raw = raw;
-  watch->observer = observer;
-  watch->trace_path = g_strdup (trace_path);
   watch->signal_fd = signal_fd;
-  watch->log_fd = -1;
   watch->log_text = g_string_new (NULL);
-  watch->trace_fd = -1;
-  watch->timer_fd = timerfd_create (CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-  if (watch->timer_fd < 0) {
-    g_set_error (error, GT_LAB_ERROR, GT_LAB_ERROR_SYSTEM, "timerfd: %s", g_strerror (errno));
-    gt_watch_free (watch);
-    return NULL;
-  }
-  watch->trace_fd = bind_trace_socket (trace_path, error);
-  if (watch->trace_fd >= 0)
-    return watch;
-  gt_watch_free (watch);
-  return NULL;
+  return watch;
 }
 
 void
@@ -84,14 +37,7 @@ gt_watch_free (GtWatch *watch)
 {
   if (watch == NULL)
     return;
-  if (watch->trace_fd >= 0) {
-    close (watch->trace_fd);
-    unlink (watch->trace_path);
-  }
-  if (watch->timer_fd >= 0)
-    close (watch->timer_fd);
   g_string_free (watch->log_text, TRUE);
-  g_free (watch->trace_path);
   g_free (watch);
 }
 
@@ -102,74 +48,16 @@ gt_watch_set_tick (GtWatch *watch, void (*tick) (gpointer data), gpointer data)
   watch->tick_data = data;
 }
 
-static void
-set_period (GtWatch *watch, guint ms)
-{
-  const struct timespec period = { ms / 1000, (long) (ms % 1000) * 1000000L };
-  const struct itimerspec spec = { period, period };
-  if (timerfd_settime (watch->timer_fd, 0, &spec, NULL) < 0)
-    g_error ("timerfd_settime: %s", g_strerror (errno));
-}
-
 /* --- what comes in --------------------------------------------------------------------------- */
-
-static gboolean
-on_timer (GtWatch *watch, GError **error)
-{
-  guint64 expirations;
-  if (read (watch->timer_fd, &expirations, sizeof expirations) < 0)
-    return TRUE;
-  return gt_observer_sample (watch->observer, error);
-}
-
-/* FALSE only when it cannot be recorded; what is no event of ours is left out. */
-static gboolean
-on_trace_event (GtWatch *watch, json_t *event, GtInstant now, GError **error)
-{
-  const char *name = json_string_value (json_object_get (event, "ev"));
-  const json_int_t pid = json_integer_value (json_object_get (event, "pid"));
-  if (name == NULL || watch->subject == NULL) {
-    json_decref (event);
-    return TRUE;
-  }
-  const char *task_id = json_string_value (json_object_get (event, "task_id"));
-  if (strcmp (name, "task_start") == 0 && g_strcmp0 (task_id, watch->task_id) == 0) {
-    watch->state.task_started = TRUE;
-    gt_observer_task_started (watch->observer, (pid_t) pid);
-  }
-  watch->state.task_ended |= strcmp (name, "task_end") == 0;
-  watch->state.iterations_told += strcmp (name, "iter_told") == 0;
-  /* A sample at the very moment of each event: the figures are about these moments. */
-  gboolean ok = watch->draining || gt_observer_sample (watch->observer, error);
-  return gt_raw_write (watch->raw,
-                       json_pack ("{ss ss sI so}", "k", "trace", "s", watch->subject, "t",
-                                  (json_int_t) now.ns, "e", event),
-                       ok ? error : NULL)
-         && ok;
-}
-
-static gboolean
-on_trace (GtWatch *watch, GError **error)
-{
-  static char datagram[DATAGRAM_LIMIT];
-  ssize_t got;
-  while ((got = recv (watch->trace_fd, datagram, sizeof datagram, 0)) > 0) {
-    GtInstant now = gt_instant_now ();
-    json_t *event = json_loadb (datagram, (size_t) got, 0, NULL);
-    if (event != NULL && !on_trace_event (watch, event, now, error))
-      return FALSE;
-  }
-  return TRUE;
-}
 
 static gboolean
 record_line (GtWatch *watch, const char *line, gssize length, GError **error)
 {
   g_autofree char *text = g_utf8_make_valid (line, length);
-  if (watch->log_file != NULL)
-    fprintf (watch->log_file, "%s\n", text);
+  if (watch->now.log_file != NULL)
+    fprintf (watch->now.log_file, "%s\n", text);
   return gt_raw_write (watch->raw,
-                       json_pack ("{ss ss sI ss}", "k", "log", "s", watch->subject, "t",
+                       json_pack ("{ss ss sI ss}", "k", "log", "s", watch->now.subject, "t",
                                   (json_int_t) gt_instant_now ().ns, "line", text),
                        error);
 }
@@ -179,7 +67,7 @@ on_log (GtWatch *watch, GError **error)
 {
   char chunk[4096];
   ssize_t got;
-  while ((got = read (watch->log_fd, chunk, sizeof chunk)) > 0) {
+  while ((got = read (watch->now.log_fd, chunk, sizeof chunk)) > 0) {
     g_string_append_len (watch->log_text, chunk, got);
     const char *text = watch->log_text->str;
     gsize done = 0;
@@ -196,14 +84,14 @@ on_log (GtWatch *watch, GError **error)
   }
   /* Nobody holds the other end any more: poll would report it for ever. */
   if (got == 0)
-    watch->log_fd = -1;
+    watch->now.log_fd = -1;
   return TRUE;
 }
 
 static json_t *
 result_record (const GtWatch *watch, const GtResult *result)
 {
-  json_t *record = json_pack ("{ss ss sI ss}", "k", "result", "s", watch->subject, "t",
+  json_t *record = json_pack ("{ss ss sI ss}", "k", "result", "s", watch->now.subject, "t",
                               (json_int_t) gt_instant_now ().ns, "status", result->status);
   json_object_set (record, "value", result->result);
   if (result->exc_type != NULL)
@@ -221,7 +109,7 @@ on_reply (GtWatch *watch, const GtDelivery *delivery, GError **error)
   g_autoptr (GtResult) result = gt_result_decode (body, length, error);
   if (result == NULL)
     return FALSE;
-  if (strcmp (result->task_id, watch->task_id) != 0)
+  if (strcmp (result->task_id, watch->now.task_id) != 0)
     return TRUE;
   watch->state.result_came |= result->ready;
   return gt_raw_write (watch->raw, result_record (watch, result), error);
@@ -232,7 +120,7 @@ on_broker (GtWatch *watch, GError **error)
 {
   for (;;) {
     g_autoptr (GtDelivery) delivery = NULL;
-    if (!gt_broker_try_receive (watch->broker, &delivery, error))
+    if (!gt_broker_try_receive (watch->now.broker, &delivery, error))
       return FALSE;
     if (delivery == NULL)
       return TRUE;
@@ -242,22 +130,16 @@ on_broker (GtWatch *watch, GError **error)
 }
 
 static gboolean
-on_family (GtWatch *watch, GError **error)
+on_end (GtWatch *watch, GError **error)
 {
-  int status;
-  if (watch->state.worker_ended)
+  g_autofree char *how = NULL;
+  if (!watch->now.sight.ended (watch->now.sight.data, &how, error))
+    return FALSE;
+  if (how == NULL)
     return TRUE;
-  GtFamilyState state = gt_family_poll (watch->family);
-  if (!gt_family_ended (watch->family, &status)) {
-    if (state < GT_FAMILY_ENDED)
-      return TRUE;
-    status = SIGKILL; /* whoever killed the keeper killed the worker with it */
-  }
   watch->state.worker_ended = TRUE;
-  g_autofree char *how = WIFEXITED (status) ? g_strdup_printf ("exit code %d", WEXITSTATUS (status))
-                                            : g_strdup_printf ("signal %d", WTERMSIG (status));
   return gt_raw_write (watch->raw,
-                       json_pack ("{ss ss sI ss}", "k", "exit", "s", watch->subject, "t",
+                       json_pack ("{ss ss sI ss}", "k", "exit", "s", watch->now.subject, "t",
                                   (json_int_t) gt_instant_now ().ns, "how", how),
                        error);
 }
@@ -274,7 +156,7 @@ is_met (const GtWatch *watch, GtWaitFor what)
   case GT_WAIT_DONE:
     return (s->task_ended && s->result_came) || s->worker_ended;
   case GT_WAIT_IDLE:
-    return gt_observer_working (watch->observer) == 0;
+    return s->working == 0;
   }
   return TRUE;
 }
@@ -285,13 +167,13 @@ turn (GtWatch *watch, GtInstant until, GError **error)
   /* Replies may wait in the broker's memory already: before poll, as broker.h asks. */
   if (!on_broker (watch, error))
     return FALSE;
+  const GtSight *sight = &watch->now.sight;
   struct pollfd fds[] = {
     { .fd = watch->signal_fd, .events = POLLIN },
-    { .fd = watch->trace_fd, .events = POLLIN },
-    { .fd = watch->timer_fd, .events = POLLIN },
-    { .fd = watch->log_fd, .events = POLLIN },
-    { .fd = watch->state.worker_ended ? -1 : gt_family_fd (watch->family), .events = POLLIN },
-    { .fd = gt_broker_fd (watch->broker), .events = POLLIN },
+    { .fd = sight->fd, .events = POLLIN },
+    { .fd = watch->now.log_fd, .events = POLLIN },
+    { .fd = watch->state.worker_ended ? -1 : sight->end_fd, .events = POLLIN },
+    { .fd = gt_broker_fd (watch->now.broker), .events = POLLIN },
   };
   if (poll (fds, G_N_ELEMENTS (fds), gt_instant_poll_ms (until)) < 0)
     return TRUE;
@@ -299,10 +181,9 @@ turn (GtWatch *watch, GtInstant until, GError **error)
     g_set_error (error, GT_LAB_ERROR, GT_LAB_ERROR_INTERRUPTED, "interrupted");
     return FALSE;
   }
-  return (fds[1].revents == 0 || on_trace (watch, error))
-         && (fds[2].revents == 0 || on_timer (watch, error))
-         && (fds[3].revents == 0 || on_log (watch, error))
-         && (fds[4].revents == 0 || on_family (watch, error));
+  return (fds[1].revents == 0 || sight->look (sight->data, &watch->state, error))
+         && (fds[2].revents == 0 || on_log (watch, error))
+         && (fds[3].revents == 0 || on_end (watch, error));
 }
 
 GtWaitResult
@@ -320,35 +201,26 @@ gt_watch_wait (GtWatch *watch, GtWaitFor what, GtInstant until, GError **error)
 }
 
 gboolean
-gt_watch_begin (GtWatch *watch, const char *subject, const char *task_id, GtFamily *family,
-                GtBroker *broker, int log_fd, FILE *log_file, guint sample_ms, GError **error)
+gt_watch_begin (GtWatch *watch, const GtWatched *watched, GError **error)
 {
-  watch->subject = subject;
-  watch->task_id = task_id;
-  watch->family = family;
-  watch->broker = broker;
-  watch->log_fd = log_fd;
-  watch->log_file = log_file;
+  watch->now = *watched;
   watch->state = (GtWatchState){ 0 };
-  watch->draining = FALSE;
   g_string_truncate (watch->log_text, 0);
-  if (fcntl (log_fd, F_SETFL, O_NONBLOCK) < 0
-      || !gt_observer_begin (watch->observer, subject, gt_family_root_pid (family), error))
-    return FALSE;
-  set_period (watch, sample_ms);
-  return TRUE;
+  if (fcntl (watched->log_fd, F_SETFL, O_NONBLOCK) == 0)
+    return TRUE;
+  g_set_error (error, GT_LAB_ERROR, GT_LAB_ERROR_SYSTEM, "log: %s", g_strerror (errno));
+  return FALSE;
 }
 
 gboolean
 gt_watch_end (GtWatch *watch, GError **error)
 {
-  set_period (watch, 0);
-  watch->draining = TRUE;
-  gboolean ok = on_trace (watch, error) && (watch->log_fd < 0 || on_log (watch, error));
+  const GtSight *sight = &watch->now.sight;
+  gboolean ok = sight->close (sight->data, &watch->state, error)
+                && (watch->now.log_fd < 0 || on_log (watch, error));
   if (ok && watch->log_text->len > 0)
     ok = record_line (watch, watch->log_text->str, (gssize) watch->log_text->len, error);
-  watch->subject = NULL;
-  watch->log_fd = -1;
+  watch->now.log_fd = -1;
   return ok;
 }
 

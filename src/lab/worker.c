@@ -4,19 +4,13 @@
 
 /* Inherited values of these would make a subject something else than its row says. DUCKDB_THREADS
  * and LOG_LEVEL are the user's to set. */
-static const char *const dropped[] = { "GIL_MODE",
-                                       "TIMEOUT_USE_SIGNALS",
-                                       "CLEANUP_CHILDREN",
-                                       "MP_START_METHOD",
-                                       "DUCKDB_DRIVER",
-                                       "DUCKDB_QUERY",
-                                       "DUCKDB_LIBRARY",
-                                       "SUBJECT_SIGTERM",
-                                       "CLEANUP_GRACE",
-                                       "SETTLE",
-                                       "GILOTINE_TRACE",
-                                       "GILOTINE_MARK",
-                                       NULL };
+static const char *const dropped[] = { "GIL_MODE",         "TIMEOUT_USE_SIGNALS",
+                                       "CLEANUP_CHILDREN", "MP_START_METHOD",
+                                       "DUCKDB_DRIVER",    "DUCKDB_QUERY",
+                                       "DUCKDB_LIBRARY",   "SUBJECT_SIGTERM",
+                                       "SUBJECT_ORPHAN",   "CLEANUP_GRACE",
+                                       "SETTLE",           "GILOTINE_TRACE",
+                                       "GILOTINE_MARK",    NULL };
 
 char **
 gt_worker_argv (const GtSubject *subject, const GtRuntimes *runtimes,
@@ -90,6 +84,7 @@ gt_worker_env (const GtSubject *subject, const GtRuntimes *runtimes, const GtWor
     { "DUCKDB_QUERY", subject->factors[GT_FACTOR_QUERY] },
     { "DUCKDB_LIBRARY", library != NULL ? library : "" },
     { "SUBJECT_SIGTERM", subject->factors[GT_FACTOR_SIGTERM] },
+    { "SUBJECT_ORPHAN", strcmp (subject->factors[GT_FACTOR_ORPHAN], "yes") == 0 ? "1" : "0" },
     { "GILOTINE_TRACE", context->trace_path },
     { "GILOTINE_MARK", context->mark },
   };

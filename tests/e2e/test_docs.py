@@ -8,8 +8,7 @@ import subprocess
 import pytest
 
 from conftest import ROOT, build_dir
-
-DOCUMENTS = ["README.md", "README.ja.md", "CONTRIBUTING.md", "docs/lab.md", "docs/interpreters.md"]
+from docs_support import DOCUMENTS, commands
 
 # Commands that are not run as they stand, and what stands for them.
 ELSEWHERE = {
@@ -22,17 +21,6 @@ ELSEWHERE = {
     "tools/build-python": "test_tools.py",
     "tools/fetch-duckdb": "test_tools.py",
 }
-
-
-def commands(document: str) -> list[str]:
-    text = (ROOT / document).read_text()
-    found = []
-    for block in re.findall(r"```sh\n(.*?)```", text, re.DOTALL):
-        for line in block.replace("\\\n", " ").splitlines():
-            command = re.sub(r"\s+#.*", "", line).strip()
-            if command and not command.startswith("#"):
-                found.append(command)
-    return found
 
 
 def stands_elsewhere(command: str) -> bool:
@@ -79,7 +67,16 @@ def test_links_lead_somewhere(document):
 
 
 def test_both_readmes_have_the_same_commands():
-    assert commands("README.md") == commands("README.ja.md")
+    for kind in ("sh", "sh docker"):
+        assert commands("README.md", kind) == commands("README.ja.md", kind)
+
+
+def test_every_block_of_commands_is_of_a_kind_that_is_run():
+    """A block of another name would be run by nobody; those of tests/docker are named in its test."""
+    for document in DOCUMENTS:
+        names = set(re.findall(r"^```(.+)$", (ROOT / document).read_text(), re.MULTILINE))
+        assert names <= {"sh", "sh docker", "ini"}, document
+    assert "docker" in (ROOT / "tests/docker/test_docs.py").read_text()
 
 
 def rendered(page: str) -> str:

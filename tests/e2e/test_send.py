@@ -405,6 +405,49 @@ def test_a_queue_that_does_not_exist_is_reported(rabbit: RabbitMQ) -> None:
 
 
 @needs_rabbitmq
+def test_a_queue_that_nobody_consumes_is_named_and_not_created(rabbit: RabbitMQ) -> None:
+    done = send("--task", "t", "--queue", "mistyped", "--await-consumer", "0", broker=rabbit.url)
+    assert done.returncode == 1
+    assert "nobody consumes the queue 'mistyped'" in done.stderr and "tasks sent" not in done.stderr
+    again = send("--task", "t", "--queue", "mistyped", "--no-declare", broker=rabbit.url)
+    assert again.returncode == 1 and "312" in again.stderr
+
+
+@needs_rabbitmq
+def test_a_queue_that_exists_without_consumers_is_not_sent_to(rabbit: RabbitMQ) -> None:
+    assert send("--task", "t", "--queue", "idle", broker=rabbit.url).returncode == 0
+    done = send("--task", "t", "--queue", "idle", "--await-consumer", "0.3", broker=rabbit.url)
+    assert done.returncode == 1 and "'idle'" in done.stderr
+
+
+@needs_rabbitmq
+def test_a_task_is_sent_when_its_consumer_has_come(rabbit: RabbitMQ, tmp_path: pathlib.Path) -> None:
+    process = subprocess.Popen([gilotine(), "send", "--broker", rabbit.url, "--task", "tasks.add", "--args", "[2, 3]",
+                                "--queue", "late", "--await-consumer", str(LIMIT), "--wait", "--timeout", str(LIMIT)],
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    assert "waiting for a worker" in process.stderr.readline()
+    with celery_worker(rabbit.url, "late", tmp_path):
+        out, err = process.communicate(timeout=2 * LIMIT)
+    assert process.returncode == 0, err
+    assert out.split()[2:] == ["SUCCESS", "5"]
+
+
+@needs_rabbitmq
+def test_the_wait_for_a_consumer_can_be_interrupted(rabbit: RabbitMQ) -> None:
+    process = subprocess.Popen([gilotine(), "send", "--broker", rabbit.url, "--task", "t", "--queue", "never",
+                                "--await-consumer", str(LIMIT)], stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None and "waiting" in process.stderr.readline()
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=LIMIT / 2) == 130
+
+
+def test_a_transport_that_does_not_know_its_consumers_refuses_to_wait(spool: str) -> None:
+    done = send("--task", "t", "--await-consumer", "1", broker=spool)
+    assert done.returncode == 2 and "consumers" in done.stderr
+
+
+@needs_rabbitmq
 def test_a_queue_with_other_settings_is_reported(rabbit: RabbitMQ, tmp_path: pathlib.Path) -> None:
     (tmp_path / "tasks.py").write_text(TASKS, encoding="utf-8")
     client(rabbit.url, "import kombu\nwith app.connection() as c:\n"

@@ -306,6 +306,25 @@ def test_the_cost_of_a_query_grows_with_its_rows(name):
     assert 2.5 < in_python(it.python, script) < 6
 
 
+@pytest.mark.parametrize("asked", [True, False])
+def test_a_query_leaves_an_orphan_where_it_is_asked_to(asked):
+    """Whoever adopts it, here the script, has one more child to wait for."""
+    it = interpreter_with(free_threaded=False)
+    script = f"""
+        import ctypes, json, os, query
+        ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER
+        query.run_query(query.Spec("capi", "interruptible", 1, {support.library()!r}, "/nonexistent/spill-", {asked}), 10)
+        orphans = 0
+        try:
+            while True:
+                pid, status = os.wait()
+                orphans += status == 0
+        except ChildProcessError:
+            print(json.dumps(orphans))
+    """
+    assert in_python(it.python, script) == int(asked)
+
+
 # ---- clean-up --------------------------------------------------------------------------------------------
 
 
@@ -492,6 +511,25 @@ def test_an_extension_that_comes_when_the_gil_is_on_already_is_not_blamed(undecl
     assert in_python(it.python, script, PYTHONPATH=f"{SUBJECT}:{undeclared}") == [None, "_undeclared", None]
 
 
+@pytest.mark.parametrize("gil", ["", "0", "1"])
+def test_modules_can_be_asked_for_by_hand(undeclared, gil):
+    it = interpreter_with(free_threaded=True)
+
+    def ask(*names: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [it.python, "-m", "gil_status", *names], env=environment(PYTHONPATH=f"{SUBJECT}:{undeclared}", PYTHON_GIL=gil),
+            capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=support.PATIENCE_SECONDS,
+        )
+
+    assert ask("json", "_sqlite3").stdout == "gil_status build_free_threaded=True gil_enabled=False\n"
+    found = ask("json", "outer")
+    assert found.returncode == 0
+    assert found.stdout.startswith("gil_status build_free_threaded=True gil_enabled=True culprit=_undeclared file=")
+    assert found.stdout.endswith("chain=outer>middle>_undeclared\n")
+    missing = ask("json", "no_such_module.x")
+    assert missing.returncode == 2 and missing.stderr == "gil_status: no such module: no_such_module.x\n"
+
+
 def test_a_gil_that_comes_on_during_a_task_is_told_again(undeclared, folder):
     it = interpreter_with(free_threaded=True)
     # The driver's library is loaded at the start, its module inside the task: this one brings the extension.
@@ -535,6 +573,7 @@ def test_the_subject_itself_leaves_the_gil_off(folder):
         ("TIMEOUT_USE_SIGNALS", "maybe", "0, 1, false, true"),
         ("CLEANUP_CHILDREN", "2", "0, 1, false, true"),
         ("SUBJECT_SIGTERM", "ignore", "inherit, default"),
+        ("SUBJECT_ORPHAN", "two", "0, 1, false, true"),
         ("CLEANUP_GRACE", "-1", "seconds"),
         ("SETTLE", "nan", "seconds"),
         ("LOG_LEVEL", "LOUD", "INFO"),

@@ -10,6 +10,7 @@ import hashlib
 import http.server
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -178,10 +179,12 @@ def test_help_explains_the_tool_and_an_unknown_option_is_a_usage_error(tool: Pat
 
 
 def test_shell_scripts_are_sound() -> None:
-    assert run("bash", "-n", DEPS).returncode == 0
+    scripts = (DEPS, TOOLS / "docker-here", ROOT / "docker" / "python-image")
+    for script in scripts:
+        assert run("bash", "-n", script).returncode == 0
     shellcheck = shutil.which("shellcheck") or shutil.which("shellcheck", path=str(Path(sys.executable).parent))
     if shellcheck:
-        done = run(shellcheck, DEPS)
+        done = run(shellcheck, *scripts)
         assert done.returncode == 0, done.stdout
 
 
@@ -479,6 +482,34 @@ def test_a_release_that_differs_from_its_published_checksum_is_refused(web, tmp_
     assert done.returncode == 1 and "refused" in done.stderr and "0" * 64 in done.stderr
     assert list((tmp_path / "cache" / "sources").glob("*.tar.xz")) == []
     assert_nothing_half_made(tmp_path / "cache")
+
+
+def test_the_source_alone_is_fetched_checked_and_named(web, tmp_path: Path, fake_source: Path, fake_env: dict[str, object]) -> None:
+    folder, address = web
+    version = publish(folder, fake_source)
+    del fake_env["PYTHON_SOURCE"]
+    done = run(BUILD, "--source", PYTHON_MIRROR=address, PYTHON_VERSION=version, **fake_env)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == str(tmp_path / "cache" / "sources" / f"Python-{version}.tar.xz")
+    assert Path(done.stdout.splitlines()[-1]).is_file()
+    assert not (tmp_path / "cache" / "python").exists() and not (tmp_path / "cache" / "manifest.ini").exists()
+
+
+def test_the_environment_of_the_projects_own_tests_can_be_left_out(tmp_path: Path) -> None:
+    real, cache = cache_dir(), tmp_path / "cache"
+    entry("gil")
+    cache.mkdir()
+    for name in ("python", "venv"):
+        (cache / name).symlink_to(real / name)
+    text = (real / "manifest.ini").read_text(encoding="utf-8").replace(str(real), str(cache))
+    without = re.sub(r"^\[tests\]\n(?:.+\n)*", "", text, flags=re.MULTILINE)
+    assert without != text
+    (cache / "manifest.ini").write_text(without, encoding="utf-8")
+    done = run(BUILD, "gil", "--no-tests", GILOTINE_CACHE=cache)
+    assert done.returncode == 0 and "nothing to do" in done.stdout, done.stdout + done.stderr
+    assert "tests" not in read_ini(cache / "manifest.ini")
+    assert run(BUILD, "gil", GILOTINE_CACHE=cache).returncode == 0
+    assert "tests" in read_ini(cache / "manifest.ini")
 
 
 # --- fetch-duckdb ----------------------------------------------------------------------------------------------------

@@ -44,13 +44,15 @@ names_show_what_is_not_usual (void)
 {
   g_autoptr (GtExperiment) e
       = parse ("[experiment]\n[matrix a]\npool=prefork\n[matrix b]\nsigterm=default\n[matrix c]\n"
-               "query=select {rows}; select 1\n[subject mine]\nruntime=nogil\n",
+               "query=select {rows}; select 1\n[subject mine]\nruntime=nogil\n"
+               "[matrix d]\nreaper=worker\norphan=yes\n",
                FALSE, NULL);
   g_assert_cmpstr (subject (e, 0)->name, ==, "gil-process-fork-capi-prefork");
   g_assert_cmpstr (subject (e, 1)->name, ==, "gil-process-fork-capi-nohandler");
   g_assert_cmpstr (subject (e, 2)->name, ==, "gil-process-fork-capi-sql");
   g_assert_cmpstr (subject (e, 2)->factors[GT_FACTOR_QUERY], ==, "select {rows}; select 1");
   g_assert_cmpstr (subject (e, 3)->name, ==, "mine");
+  g_assert_cmpstr (subject (e, 4)->name, ==, "gil-process-fork-capi-pid1-orphan");
 }
 
 static void

@@ -12,6 +12,8 @@ typedef struct {
   GtRun *run;
   const char *name;
   const char *worker_state;
+  gboolean pid1;      /* the worker is PID 1 of a container */
+  const char *reaper; /* as recorded; NULL = outside containers */
 } Script;
 
 static void
@@ -37,10 +39,12 @@ static void
 begin (Script *s, const char *name, const char *strategy, const char *start, const char *driver)
 {
   static const char *const defaults[GT_N_FACTORS]
-      = { "gil", "process", "fork", "capi", "solo", "inherit", "interruptible", "1" };
+      = { "gil", "process", "fork", "capi", "solo", "inherit", "interruptible", "1", "init", "no" };
   json_t *factors = json_object (), *settings = json_object ();
   for (GtFactor f = 0; f < GT_N_FACTORS; f++)
     json_object_set_new (factors, gt_factor_key (f), json_string (defaults[f]));
+  if (s->pid1)
+    json_object_set_new (factors, "reaper", json_string ("worker"));
   json_object_set_new (factors, "strategy", json_string (strategy));
   json_object_set_new (factors, "start", json_string (start));
   json_object_set_new (factors, "driver", json_string (driver));
@@ -51,8 +55,8 @@ begin (Script *s, const char *name, const char *strategy, const char *start, con
   json_object_set_new (settings, "timeout", json_real (0.5));
   json_object_set_new (settings, "sample-ms", json_real (20));
   s->name = name;
-  add (s, json_pack ("{ss ss so so sI}", "k", "subject", "s", name, "factors", factors, "settings",
-                     settings, "rows", (json_int_t) 5));
+  add (s, json_pack ("{ss ss so so sI ss?}", "k", "subject", "s", name, "factors", factors,
+                     "settings", settings, "rows", (json_int_t) 5, "reaper", s->reaper));
   add (s, json_pack ("{ss ss si}", "k", "spawn", "s", name, "root", ROOT));
 }
 
@@ -414,6 +418,82 @@ answers_come_from_pairs_that_differ_in_one_factor (void)
   gt_run_free (s.run);
 }
 
+/* Two iterations whose task counts so many zombies. */
+static void
+add_counted (Script *s, const char *name, gboolean pid1, gint first, gint second)
+{
+  s->pid1 = pid1;
+  s->reaper = pid1 ? "nobody" : "docker-init";
+  begin (s, name, "process", "fork", "capi");
+  event (s, "gil_status", 50,
+         json_pack ("{sb ss}", "gil_enabled", 0, "set_by", pid1 ? "build" : "PYTHON_GIL"));
+  start_iteration (s);
+  for (gint64 at = 1020; at <= 2600; at += 20)
+    sample (s, at, 210, at < 1500 ? 'R' : 'Z', at < 1500 ? at - 1010 : 490, "d");
+  finish (s, "timeout", 1510, first, first);
+  event (s, "iter_start", 1700, json_pack ("{si}", "n", 2));
+  event (s, "iter_told", 2000, json_pack ("{si ss}", "n", 2, "outcome", "timeout"));
+  event (s, "iter_end", 2100,
+         json_pack ("{si si si}", "n", 2, "children", second, "zombies", second));
+}
+
+static void
+who_reaps_is_named_and_compared (void)
+{
+  Script s = script_new ();
+  add_counted (&s, "a", FALSE, 1, 1);
+  add_counted (&s, "b", FALSE, 1, 1);
+  add_counted (&s, "c", TRUE, 1, 2);
+  end_run (&s);
+  g_autoptr (GPtrArray) findings = gt_findings_new (s.run);
+  g_autofree char *text = gt_table_text (s.run, findings, FALSE, FALSE);
+  g_assert_nonnull (strstr (text, "  docker-init  "));
+  g_assert_nonnull (strstr (text, "  nobody       "));
+  g_assert_nonnull (strstr (text, "reaper: who waits for orphans"));
+  g_assert_nonnull (strstr (text, "\na and 1 more: GIL off (PYTHON_GIL)\n"));
+  g_assert_null (strstr (text, "\nb: GIL"));
+  g_assert_null (strstr (text, "\nb and"));
+  g_assert_nonnull (strstr (text,
+                            "Does it matter who reaps? One more zombie with each timeout: 0 of "
+                            "2 subjects under an init, 1 of 1 whose worker is PID 1."));
+  g_assert_nonnull (strstr (text, "change a verdict that the worker is PID 1? No."));
+  json_t *json = gt_table_json (s.run, findings);
+  const json_t *last = json_array_get (json_object_get (json, "subjects"), 2);
+  g_assert_cmpstr (json_string_value (json_object_get (last, "reaper")), ==, "nobody");
+  json_decref (json);
+  gt_run_free (s.run);
+}
+
+static void
+outside_containers_nobody_asks_who_reaps (void)
+{
+  Script s = script_new ();
+  add_held (&s, "a", "fork");
+  g_autoptr (GPtrArray) findings = gt_findings_new (s.run);
+  g_autofree char *text = gt_table_text (s.run, findings, FALSE, FALSE);
+  g_assert_null (strstr (text, "reap"));
+  gt_run_free (s.run);
+}
+
+/* Written before there were containers: such runs had no such factors. */
+static void
+an_older_run_has_the_defaults (void)
+{
+  Script s = script_new ();
+  json_t *factors = json_pack ("{ss ss ss ss ss ss ss ss}", "runtime", "gil", "strategy", "process",
+                               "start", "fork", "driver", "capi", "pool", "solo", "sigterm",
+                               "inherit", "query", "interruptible", "threads", "1");
+  json_t *settings = json_object ();
+  for (GtSetting t = 0; t < GT_N_SETTINGS; t++)
+    json_object_set_new (settings, gt_setting_key (t), json_real (1));
+  add (&s, json_pack ("{ss ss so so sI}", "k", "subject", "s", "a", "factors", factors, "settings",
+                      settings, "rows", (json_int_t) 5));
+  const GtSubject *subject = ((GtSeries *) s.run->series->pdata[0])->subject;
+  g_assert_cmpstr (subject->factors[GT_FACTOR_REAPER], ==, "init");
+  g_assert_cmpstr (subject->factors[GT_FACTOR_ORPHAN], ==, "no");
+  gt_run_free (s.run);
+}
+
 static void
 malformed_records_are_errors (void)
 {
@@ -471,6 +551,9 @@ main (int argc, char **argv)
   g_test_add_func ("/verdict/conflict", a_count_that_nobody_else_saw_is_a_conflict);
   g_test_add_func ("/verdict/fork-server", the_fork_server_is_no_work_but_its_children_are);
   g_test_add_func ("/verdict/answers", answers_come_from_pairs_that_differ_in_one_factor);
+  g_test_add_func ("/verdict/reaper", who_reaps_is_named_and_compared);
+  g_test_add_func ("/verdict/no-reaper", outside_containers_nobody_asks_who_reaps);
+  g_test_add_func ("/verdict/older-run", an_older_run_has_the_defaults);
   g_test_add_func ("/verdict/malformed", malformed_records_are_errors);
   return g_test_run ();
 }

@@ -517,10 +517,11 @@ def grandparent(pid: int) -> int:
 def test_released_members_live_on(family_run, offered, token, domain):
     need(offered, domain)
     # One process of that name: a shell's child, born as we kill, would not bear it.
-    code = f"bash -c 'exec -a {token} sleep 100' >&- 2>&- & exit 4"
+    code = f"bash -c 'exec -a $0 sleep 100' {token} >&- 2>&- & exit 4"
     report = run(family_run, f"--domain={domain}", "--release", "--", "sh", "-c", code)
-    lived = alive(token)
     deadline = time.monotonic() + 5
+    while not (lived := alive(token)) and time.monotonic() < deadline:
+        time.sleep(0.01)  # it may not have been executed yet
     while (members := alive(token)) and time.monotonic() < deadline:
         for victim in members:
             with contextlib.suppress(ProcessLookupError):

@@ -141,6 +141,10 @@ say_timeout (const GtQueryTask *task, const GtOutcomeRecord *record)
     print_late (record, "the query was killed but is not dead yet: the kernel holds it");
   else
     print_late (record, stopped ? "the query stopped" : "the query was killed");
+  /* Killed in the middle of one more attempt to open the file. */
+  if (task->waited_ns > 0 && task->holder.text != NULL)
+    fprintf (stderr, "  %s was locked by %s when last looked at\n", task->options->database,
+             task->holder.text);
   if (record->outcome == GT_OUTCOME_COMMITTED)
     fputs ("  DuckDB answered the interrupt with an error, although its work is or may be there\n",
            stderr);

@@ -273,7 +273,8 @@ reap_keeper (GtFamily *family)
   /* The kernel ends a PID namespace before its first process can be reaped. */
   gboolean proven = family->gone_told || gt_domain_is_pidns (report->domain)
                     || family->state == GT_FAMILY_FAILED;
-  report->keeper_killed = !family->gone_told && family->state != GT_FAMILY_FAILED;
+  report->keeper_killed
+      = !family->gone_told && !family->helped && family->state != GT_FAMILY_FAILED;
   if (proven)
     become_gone (family);
   else
@@ -368,7 +369,7 @@ gt_family_kill (GtFamily *family)
   (void) gt_pidfd_signal (family->keeper_pidfd, SIGCONT);
   gint64 waited = gt_instant_until (family->killed_at, gt_instant_now ());
   if (again && waited > HELP_AFTER_NS && gt_domain_is_pidns (family->report.domain))
-    (void) gt_pidfd_signal (family->keeper_pidfd, SIGKILL);
+    family->helped = gt_pidfd_signal (family->keeper_pidfd, SIGKILL);
 }
 
 static gboolean

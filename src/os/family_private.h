@@ -20,6 +20,7 @@ struct GtFamily {
   gboolean has_command;
   gboolean gone_told; /* the keeper had the kernel's word */
   gboolean was_lost;
+  gboolean helped; /* the keeper was too slow, and we killed it */
   gboolean ended;
   gboolean stopped;
   int wait_status;

@@ -319,6 +319,16 @@ def test_a_family_that_kills_its_keeper_is_ended_all_the_same(family_run, brood,
     assert alive(token) == []
 
 
+@pytest.mark.parametrize("domain", [name for name in HOLDING if name not in ORDINARY_PIDS])
+def test_a_keeper_that_we_help_to_die_was_not_killed_by_its_family(family_run, offered, token, domain):
+    """A gigabyte of small pages takes longer to die than a keeper is waited for."""
+    need(offered, domain)
+    code = "import mmap, time; m = mmap.mmap(-1, 1 << 30); m.madvise(mmap.MADV_NOHUGEPAGE); m.write(bytes(1 << 30)); time.sleep(100)"
+    report = run(family_run, f"--domain={domain}", "--kill-after=3", "--", sys.executable, "-S", "-c", code, token)
+    assert report["state"] == "gone" and not report["keeper_killed"]
+    assert alive(token) == []
+
+
 def test_without_adoption_the_mark_finds_what_is_left(family_run, brood, token):
     report = run(family_run, "--domain=subreaper", "--kill-after=0.5", "--", brood, "keeper", token)
     assert (report["state"], report["keeper_killed"]) == ("gone", 1)

@@ -369,7 +369,7 @@ gt_family_kill (GtFamily *family)
   (void) gt_pidfd_signal (family->keeper_pidfd, SIGCONT);
   gint64 waited = gt_instant_until (family->killed_at, gt_instant_now ());
   if (again && waited > HELP_AFTER_NS && gt_domain_is_pidns (family->report.domain))
-    family->helped = gt_pidfd_signal (family->keeper_pidfd, SIGKILL);
+    family->helped |= gt_pidfd_signal (family->keeper_pidfd, SIGKILL);
 }
 
 static gboolean

@@ -12,14 +12,14 @@ from docs_support import DOCUMENTS, commands
 
 # Commands that are not run as they stand, and what stands for them.
 ELSEWHERE = {
-    "make lab": "the commands behind it: tools/deps, tools/build-python, tools/fetch-duckdb (test_tools.py), gilotine lab (here, quick)",
+    "make lab": "the commands behind it: tools/deps, tools/build-python, tools/fetch-duckdb (test_tools.py, test_fetch_duckdb.py), gilotine lab (here, quick)",
     "make lab BROKER=rabbitmq": "test_lab.py::test_over_rabbitmq",
     "make check": "this run",
     "git clone": "needs the published repository",
     "cd gilotine": "with it",
     "tools/deps": "test_tools.py",
     "tools/build-python": "test_tools.py",
-    "tools/fetch-duckdb": "test_tools.py",
+    "tools/fetch-duckdb": "test_fetch_duckdb.py",
 }
 
 

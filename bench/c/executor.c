@@ -1,8 +1,9 @@
-/* What a query costs through a warm executor, beside the same query in this process.
+/* What a query costs through a warm executor, beside the same query in this process, and beside the
+ * least that another process can do: one byte wakes it, it runs the query, one byte wakes this one.
  *
  *     bench-executor GILOTINE-DUCKDB LIBDUCKDB [SQL [ROUNDS]]
  *
- * Both run in turns of ten, so that a noisy machine disturbs both. Prints microseconds. */
+ * They run in turns of ten, so that a noisy machine disturbs all. Prints microseconds. */
 #include "executor/wire.h"
 #include "executor/wire_head.h"
 #include "os/clock.h"
@@ -57,6 +58,53 @@ load (Library *library, const char *path)
     g_error ("%s has no %s", path, #name);
   FUNCTIONS (X)
 #undef X
+}
+
+static void
+open_memory (const Library *library, duckdb_database *database, duckdb_connection *connection)
+{
+  if (library->duckdb_open (NULL, database) != DuckDBSuccess
+      || library->duckdb_connect (*database, connection) != DuckDBSuccess)
+    g_error ("DuckDB does not open");
+}
+
+static void
+call (const Library *library, duckdb_connection connection, const char *sql)
+{
+  duckdb_result result;
+  duckdb_data_chunk chunk = NULL;
+  if (library->duckdb_query (connection, sql, &result) != DuckDBSuccess)
+    g_error ("the query fails here");
+  while ((chunk = library->duckdb_fetch_chunk (result)) != NULL)
+    library->duckdb_destroy_data_chunk (&chunk);
+  library->duckdb_destroy_result (&result);
+}
+
+/* The bare process: the descriptor of its socket. It ends when that is closed. */
+static int
+start_bare (const char *library_path, const char *sql, pid_t *pid)
+{
+  int fds[2];
+  char byte = 0;
+  if (socketpair (AF_UNIX, SOCK_STREAM, 0, fds) != 0)
+    g_error ("no socket");
+  *pid = fork ();
+  if (*pid != 0) {
+    (void) close (fds[1]);
+    return fds[0];
+  }
+  (void) close (fds[0]);
+  Library library;
+  duckdb_database database = NULL;
+  duckdb_connection connection = NULL;
+  load (&library, library_path);
+  open_memory (&library, &database, &connection);
+  while (read (fds[1], &byte, 1) == 1) {
+    call (&library, connection, sql);
+    if (write (fds[1], &byte, 1) != 1)
+      break;
+  }
+  _exit (EXIT_SUCCESS);
 }
 
 static void
@@ -117,15 +165,11 @@ ask (Executor *self, const char *body)
 }
 
 static void
-call (const Library *library, duckdb_connection connection, const char *sql)
+ask_bare (int fd)
 {
-  duckdb_result result;
-  duckdb_data_chunk chunk = NULL;
-  if (library->duckdb_query (connection, sql, &result) != DuckDBSuccess)
-    g_error ("the query fails here");
-  while ((chunk = library->duckdb_fetch_chunk (result)) != NULL)
-    library->duckdb_destroy_data_chunk (&chunk);
-  library->duckdb_destroy_result (&result);
+  char byte = 0;
+  if (write (fd, &byte, 1) != 1 || read (fd, &byte, 1) != 1)
+    g_error ("the bare process is gone");
 }
 
 static int
@@ -152,16 +196,15 @@ print (const char *name, gint64 *ns, int n)
 }
 
 static void
-run (const Library *library, Executor *executor, const char *sql, int rounds)
+run (const Library *library, Executor *executor, int bare, const char *sql, int rounds)
 {
   g_autofree gint64 *inside = g_new (gint64, rounds), *outside = g_new (gint64, rounds);
+  g_autofree gint64 *barely = g_new (gint64, rounds);
   duckdb_database database = NULL;
   duckdb_connection connection = NULL;
   json_t *json = json_pack ("{s:s}", "sql", sql);
   char *body = json_dumps (json, JSON_COMPACT);
-  if (library->duckdb_open (NULL, &database) != DuckDBSuccess
-      || library->duckdb_connect (database, &connection) != DuckDBSuccess)
-    g_error ("DuckDB does not open");
+  open_memory (library, &database, &connection);
   rounds -= rounds % BLOCK;
   int warming = rounds / 10 / BLOCK * BLOCK;
   for (int i = -warming; i < rounds; i += BLOCK) {
@@ -172,13 +215,20 @@ run (const Library *library, Executor *executor, const char *sql, int rounds)
     }
     for (int k = 0; k < BLOCK; k++) {
       GtInstant begin = gt_instant_now ();
+      ask_bare (bare);
+      barely[MAX (i, 0) + k] = gt_instant_now ().ns - begin.ns;
+    }
+    for (int k = 0; k < BLOCK; k++) {
+      GtInstant begin = gt_instant_now ();
       ask (executor, body);
       outside[MAX (i, 0) + k] = gt_instant_now ().ns - begin.ns;
     }
   }
   double here = print ("in process", inside, rounds);
+  double least = print ("bare", barely, rounds);
   double there = print ("executor", outside, rounds);
-  (void) printf ("overhead   p50 %8.1f us\n", there - here);
+  (void) printf ("overhead   p50 %8.1f us, of the bare process %.1f us\n", there - here,
+                 least - here);
   library->duckdb_disconnect (&connection);
   library->duckdb_close (&database);
   free (body);
@@ -196,9 +246,14 @@ main (int argc, char **argv)
   g_autofree char *temp_dir = g_build_filename (folder, "executor", NULL);
   start (&executor, argv[1], temp_dir);
   wait_for (&executor, GT_WIRE_READY);
+  const char *sql = argc > 3 ? argv[3] : "select 42";
+  pid_t bare_pid = 0;
+  int bare = start_bare (argv[2], sql, &bare_pid);
   load (&library, argv[2]);
   int rounds = argc > 4 ? (int) g_ascii_strtoll (argv[4], NULL, 10) : 5000;
-  run (&library, &executor, argc > 3 ? argv[3] : "select 42", MAX (rounds, 10));
+  run (&library, &executor, bare, sql, MAX (rounds, 10));
+  (void) close (bare);
+  (void) waitpid (bare_pid, NULL, 0);
   (void) close (executor.fd);
   (void) waitpid (executor.pid, NULL, 0);
   gt_wire_decoder_free (executor.decoder);

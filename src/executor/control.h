@@ -1,7 +1,7 @@
 /* The executor's side of its socket: jobs for the main thread, interrupts for a thread of its own.
  *
  * The main thread reads the socket itself while it is idle (no wake-up between the engine's write
- * and the job); when a job lasts longer than a millisecond the control thread takes over the
+ * and the job); when a job has run for a millisecond or two the control thread takes over the
  * reading, and gives it back when the job ends. The library's interrupt is called from that thread,
  * at once and then every GT_CONTROL_REPEAT_MS until the job is over: a single call can be lost.
  *

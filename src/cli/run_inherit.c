@@ -55,8 +55,8 @@ static gboolean
 is_watchable (int signo)
 {
   static const int not []
-      = { SIGKILL, SIGSTOP,   SIGSEGV, SIGILL, SIGBUS,  SIGFPE,  SIGTRAP, SIGABRT, SIGSYS,
-          SIGCHLD, SIGVTALRM, SIGPROF, SIGURG, SIGXCPU, SIGXFSZ, 32,      33 };
+      = { SIGKILL, SIGSTOP,   SIGSEGV, SIGILL, SIGBUS,  SIGFPE,  SIGTRAP, SIGABRT,
+          SIGSYS,  SIGVTALRM, SIGPROF, SIGURG, SIGXCPU, SIGXFSZ, 32,      33 };
   for (gsize i = 0; i < G_N_ELEMENTS (not ); i++)
     if (not [i] == signo)
       return FALSE;

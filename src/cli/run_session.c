@@ -260,6 +260,10 @@ static void
 on_signal (GtRunSession *session, const struct signalfd_siginfo *info)
 {
   const int signo = (int) info->ssi_signo;
+  if (signo == SIGCHLD) {
+    gt_family_continue_keeper (session->family);
+    return;
+  }
   if (signo == SIGALRM) {
     bring_forward (session);
     return;

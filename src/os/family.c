@@ -18,6 +18,7 @@
 #define FREE_LIMIT_NS  (10 * GT_NSEC_PER_SEC)
 /* A keeper that has not ended its family in this time is helped: the family may have stopped it. */
 #define HELP_AFTER_NS   (50 * GT_NSEC_PER_MSEC)
+#define NUDGE_EVERY_NS  (50 * GT_NSEC_PER_MSEC)
 #define SEARCH_EVERY_NS (2 * GT_NSEC_PER_MSEC)
 
 #define MAX_NEWS 256
@@ -352,6 +353,13 @@ gt_family_set_deadline (GtFamily *family, GtInstant deadline)
 }
 
 void
+gt_family_continue_keeper (const GtFamily *family)
+{
+  if (family->keeper_pidfd >= 0)
+    (void) gt_pidfd_signal (family->keeper_pidfd, SIGCONT);
+}
+
+void
 gt_family_kill (GtFamily *family)
 {
   if (family->keeper_pidfd < 0)
@@ -365,8 +373,7 @@ gt_family_kill (GtFamily *family)
   gt_cgroup_kill (&family->cgroup);
   if (family->command_pidfd >= 0)
     (void) gt_pidfd_signal (family->command_pidfd, SIGKILL);
-  /* The family may have stopped its keeper. */
-  (void) gt_pidfd_signal (family->keeper_pidfd, SIGCONT);
+  gt_family_continue_keeper (family);
   gint64 waited = gt_instant_until (family->killed_at, gt_instant_now ());
   if (again && waited > HELP_AFTER_NS && gt_domain_is_pidns (family->report.domain))
     family->helped |= gt_pidfd_signal (family->keeper_pidfd, SIGKILL);
@@ -437,7 +444,10 @@ spawn_in (const GtFamilySpec *spec, GtDomain domain, GError **error)
   GtInstant until = gt_instant_add (gt_instant_now (), START_LIMIT_NS);
   while (gt_family_poll (family) == GT_FAMILY_STARTING) {
     struct pollfd p = { .fd = family->epoll_fd, .events = POLLIN };
-    if (poll (&p, 1, gt_instant_poll_ms (until)) == 0) {
+    GtInstant nudge = gt_instant_add (gt_instant_now (), NUDGE_EVERY_NS);
+    if (poll (&p, 1, gt_instant_poll_ms (nudge)) == 0)
+      gt_family_continue_keeper (family); /* stopped before it told of the start, perhaps */
+    if (gt_instant_until (gt_instant_now (), until) == 0) {
       g_set_error (error, GT_OS_ERROR, GT_OS_ERROR_TIMEOUT, "%s: not started in 30 s",
                    family->exec_what);
       gt_family_free (family);

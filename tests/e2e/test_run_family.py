@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import random
 import signal
 import subprocess
 import sys
@@ -215,3 +216,36 @@ def test_a_stopped_run_does_not_stop_the_deadline(gilotine, folder):
     finally:
         process.send_signal(signal.SIGCONT)
     assert process.wait(10) in (124, 137)
+
+
+@pytest.mark.parametrize("domain", DOMAINS)
+def test_a_command_that_stops_its_keeper_is_answered_when_it_ends(gilotine, domain):
+    """In a PID namespace the keeper is PID 1 and cannot be stopped from inside."""
+    began = time.monotonic()
+    run = start(gilotine, "--domain", domain, "30", "sh", "-c", "kill -STOP $PPID; exit 3")
+    assert run.wait(timeout=60) == 3
+    assert time.monotonic() - began < 15  # not at the limit
+
+
+def keeper_of(pid: int) -> list[int]:
+    """Its pid, in a list; an empty one as long as it is still a copy of the run."""
+    children = pids_in(pathlib.Path(f"/proc/{pid}/task/{pid}/children"))
+    return [p for p in children if pathlib.Path(f"/proc/{p}/comm").read_text() == "gilotine-init\n"]
+
+
+@pytest.mark.parametrize("domain", DOMAINS)
+def test_a_keeper_stopped_before_it_told_of_the_start_goes_on(gilotine, domain):
+    """At any instant of the start: whoever stops it, the run neither hangs nor loses the answer."""
+    for _ in range(20):
+        began = time.monotonic()
+        run = start(gilotine, "--domain", domain, "30", "sh", "-c", "exit 4")
+        while run.poll() is None:
+            try:
+                if found := keeper_of(run.pid):
+                    time.sleep(random.uniform(0, 0.002))
+                    os.kill(found[0], signal.SIGSTOP)
+                    break
+            except (FileNotFoundError, ProcessLookupError):
+                pass
+        assert run.wait(timeout=60) == 4
+        assert time.monotonic() - began < 15

@@ -160,8 +160,8 @@ gboolean gt_family_set_command_end (GtFamily *family, GtCommandEnd command_end, 
 /* Moves the keeper's second line. GT_NEVER = none. Never blocks. */
 void gt_family_set_deadline (GtFamily *family, GtInstant deadline);
 
-/* Continues a keeper that the family has stopped, which costs it its voice: to be called when SIGCHLD
- * says that a child has changed. (gt_family_kill() does it by itself.) Never blocks. */
+/* Continues a keeper that the family has stopped, which costs it its voice: to be called when
+ * SIGCHLD says that a child has changed. (gt_family_kill() does it by itself.) Never blocks. */
 void gt_family_continue_keeper (const GtFamily *family);
 
 /* Starts the end of the whole family and returns at once: SIGKILL to all, by the shortest way of

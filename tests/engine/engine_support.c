@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 char *temp_root;
@@ -153,4 +154,35 @@ wait_for (Tally *t, gint n)
   while (g_atomic_int_get (&t->done) < n && gt_instant_until (gt_instant_now (), until) > 0)
     g_usleep (500);
   g_assert_cmpint (g_atomic_int_get (&t->done), ==, n);
+}
+
+char *
+freezer_new (void)
+{
+  char *path = g_strdup_printf ("/sys/fs/cgroup/freezer/gilotine-test-%d", (int) getpid ());
+  if (mkdir (path, 0700) == 0)
+    return path;
+  g_free (path);
+  return NULL;
+}
+
+void
+freezer_open (const char *freezer)
+{
+  g_autofree char *path = g_build_filename (freezer, "freezer.state", NULL);
+  g_autoptr (GError) error = NULL;
+  GFileSetContentsFlags flags
+      = G_FILE_SET_CONTENTS_NONE; /* in place: the file cannot be replaced */
+  g_file_set_contents_full (path, "THAWED", -1, flags, 0600, &error);
+  g_assert_no_error (error);
+}
+
+void
+freezer_remove (char *freezer)
+{
+  GtInstant until = in (10 * S);
+  while (rmdir (freezer) != 0 && gt_instant_until (gt_instant_now (), until) > 0)
+    g_usleep (1000);
+  g_assert_false (g_file_test (freezer, G_FILE_TEST_EXISTS));
+  g_free (freezer);
 }

@@ -35,3 +35,10 @@ void assert_keepers_only (GtEngine *engine, guint keepers);
 void finish (GtEngine *engine);
 void tally (GtJobResult *result, gpointer data);
 void wait_for (Tally *t, gint n);
+
+/* A freezer of cgroup v1: what is in it, shut, takes no signal, not even SIGKILL, until it is
+ * opened. The real thing, where a process in uninterruptible sleep cannot be had. NULL: none here.
+ */
+char *freezer_new (void);
+void freezer_open (const char *freezer);
+void freezer_remove (char *freezer); /* once it is empty; frees the path */

@@ -184,6 +184,34 @@ limits_of_memory_and_cpu_hold (GtDomain domain)
   finish (engine);
 }
 
+/* The kernel holds it: the job is answered all the same, and the next one gets another executor. */
+static void
+the_undead_are_told_and_replaced (GtDomain domain)
+{
+  char *freezer = freezer_new ();
+  if (freezer == NULL) {
+    g_test_skip ("no freezer of cgroup v1 that this user may use");
+    return;
+  }
+  GtEngine *engine = warm_engine (domain);
+  g_autofree char *steps = g_strdup_printf ("freeze %s; hang", freezer);
+  gint64 began = gt_instant_now ().ns;
+  g_autoptr (GtJobResult) result = run (engine, steps, 0, 100);
+  assert_outcome (result, GT_OUTCOME_UNDEAD, GT_REASON_DEADLINE_HARD);
+  g_assert_cmpint (gt_instant_now ().ns - began, <, 100 * MS + 350 * MS + LATE);
+  g_assert_cmpint (result->record.dead_ns, ==, -1);
+  assert_fine (engine);
+  g_assert_cmpuint (gt_engine_stats (engine).undead, ==, 1);
+  freezer_open (freezer);
+  GtInstant until = in (10 * S);
+  while (gt_engine_stats (engine).undead > 0 && gt_instant_until (gt_instant_now (), until) > 0)
+    g_usleep (1000);
+  g_assert_cmpuint (gt_engine_stats (engine).undead, ==, 0);
+  freezer_remove (freezer);
+  assert_keepers_only (engine, 2);
+  finish (engine);
+}
+
 /* --- cases that do not depend on the domain --- */
 
 typedef struct {
@@ -548,6 +576,7 @@ main (int argc, char **argv)
   add_in_domains ("broken", executors_that_break_are_replaced);
   add_in_domains ("left-behind", what_is_left_behind_is_killed_before_the_answer);
   add_in_domains ("limits", limits_of_memory_and_cpu_hold);
+  add_in_domains ("undead", the_undead_are_told_and_replaced);
   g_test_add_func ("/engine/threads", many_threads_get_one_answer_each);
   g_test_add_func ("/engine/stream", parts_are_handed_over_and_can_be_held);
   g_test_add_func ("/engine/stop", a_stop_answers_what_runs_and_what_waits);

@@ -49,6 +49,7 @@ typedef struct {
   X (exit, 1, "exit CODE")                                                                         \
   X (signal, 1, "signal N: dies of it")                                                            \
   X (stop, 0, "stop: SIGSTOP")                                                                     \
+  X (freeze, 1, "freeze DIR: enters a freezer (cgroup v1) and shuts it: no signal reaches it")     \
   X (ignore, 1, "ignore N: ignores a signal")                                                      \
   X (chunks, 2, "chunks N BYTES")                                                                  \
   X (flood, 0, "flood: chunks of 64 KiB for ever")                                                 \
@@ -303,6 +304,24 @@ static void
 do_stop (Fake *fake G_GNUC_UNUSED, char **args G_GNUC_UNUSED)
 {
   (void) raise (SIGSTOP);
+}
+
+static void
+write_file (const char *dir, const char *name, const char *text)
+{
+  g_autofree char *path = g_build_filename (dir, name, NULL);
+  FILE *file = fopen (path, "we");
+  if (file == NULL || fputs (text, file) < 0 || fclose (file) != 0) {
+    (void) fprintf (stderr, "fake_executor: %s: %s\n", path, g_strerror (errno));
+    exit (EXIT_FAILURE);
+  }
+}
+
+static void
+do_freeze (Fake *fake G_GNUC_UNUSED, char **args)
+{
+  write_file (args[0], "cgroup.procs", "0"); /* the writer, in whatever PID namespace it is */
+  write_file (args[0], "freezer.state", "FROZEN");
 }
 
 static void

@@ -63,6 +63,9 @@ static void
 check_output (int status, void *data)
 {
   (void) data;
+  /* As timeout(1): what was to be told and could not be is a failure of its own. */
+  if (output_failure == GT_RUN_FAILED && ferror (stderr))
+    _exit (output_failure);
   errno = 0;
   if ((fflush (stdout) == 0 && !ferror (stdout)) || status != 0)
     return;

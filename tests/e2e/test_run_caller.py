@@ -1,5 +1,6 @@
 """gilotine run in the hands of odd callers: closed or few descriptors, full disks, nested limits, service managers."""
 
+import json
 import os
 import pathlib
 import resource
@@ -45,7 +46,8 @@ def test_a_closed_standard_descriptor_is_closed_for_the_command(gilotine, domain
 def test_with_closed_standard_descriptors_the_limit_holds_and_nothing_is_written_astray(gilotine, tmp_path):
     record = tmp_path / "record"
     script = f"exec '{gilotine}' run -v --report '{record}' 0.1 sleep 9 <&- >&- 2>&-"
-    assert subprocess.run(["sh", "-c", script], timeout=30).returncode == 124
+    assert subprocess.run(["sh", "-c", script], timeout=30).returncode == 125  # -v has nobody to tell
+    assert json.loads(record.read_text())["reason"] == "deadline-soft"
     assert record.read_text().startswith("{")
 
 
@@ -66,6 +68,16 @@ def test_descriptors_up_to_the_last_that_the_limit_allows(gilotine, highest, lim
 def test_short_forms_of_timeouts_own_options_stay_theirs(gilotine, args):
     assert same(gilotine, *args, "1", "sh", "-c", "exit 3")[0] == 3
     same(gilotine, *args, "0.1", "sleep", "9")
+
+
+@oracle
+@pytest.mark.parametrize("where", ["2>/dev/full", "2>&-"])
+@pytest.mark.parametrize("args", [("-v", "0.1", "sleep", "5"), ("1", "no-such-command"), ("1", "sh", "-c", "exit 3")])
+def test_what_cannot_be_told_is_a_failure_as_with_timeout(gilotine, where, args):
+    def code(*tool: str) -> int:
+        return subprocess.run(["sh", "-c", f'"$@" {where}', "sh", *tool, *args], stdin=subprocess.DEVNULL).returncode
+
+    assert code(gilotine, "run") == code(GNU)
 
 
 @oracle

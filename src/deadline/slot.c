@@ -12,7 +12,6 @@
 #define AGAIN_NS          (1 * GT_NSEC_PER_SEC)
 #define LONG_JOB_NS                                                                                \
   (1 * GT_NSEC_PER_MSEC) /* from here on a whole look at its family does not matter */
-#define WATCH_CPU_NS (1 * GT_NSEC_PER_MSEC) /* the first look at what a limited job uses */
 
 static const GtPoolWorld *
 world_of (const GtSlot *slot)
@@ -115,12 +114,17 @@ do_send (GtSlot *slot)
   GtJob *job = slot->job;
   const GtLimits *limits = &job->limits;
   job->cpu_before_ns = world->cpu_ns (slot->pool->data, slot);
-  world->send_job (slot->pool->data, slot, job);
+  /* With a limit below what the executor has already no job is sent: whether it is over must not
+   * depend on how short it is. */
+  if (!gt_slot_over_memory (slot))
+    world->send_job (slot->pool->data, slot, job);
   GtInstant now = now_of (slot);
   job->result->record.started_ns = now.ns;
   gboolean watched = limits->cpu_ns > 0 || limits->from[GT_LIMIT_MEMORY] == GT_LIMIT_FROM_OPTION
                      || limits->from[GT_LIMIT_PROCESSES] == GT_LIMIT_FROM_OPTION;
-  slot->watch = watched ? gt_instant_add (now, WATCH_CPU_NS) : GT_NEVER;
+  /* At once: a limit below what the executor has already must not depend on how short the job is.
+   */
+  slot->watch = watched ? now : GT_NEVER;
 }
 
 static void

@@ -91,26 +91,54 @@ next_watch (const GtSlot *slot, gint64 cpu_left_ns, GtInstant now)
 }
 
 static void
-watch_job (GtSlot *slot, GtInstant now)
+check_memory (GtSlot *slot, gint64 bytes)
 {
   const GtLimits *limits = &slot->job->limits;
+  if (limits->from[GT_LIMIT_MEMORY] != GT_LIMIT_FROM_OPTION || bytes <= limits->memory_bytes)
+    return;
+  g_autofree char *most
+      = g_format_size_full ((guint64) limits->memory_bytes, G_FORMAT_SIZE_IEC_UNITS);
+  g_autofree char *had = g_format_size_full ((guint64) bytes, G_FORMAT_SIZE_IEC_UNITS);
+  slot->over = GT_REASON_MEMORY;
+  if (slot->problem == NULL)
+    slot->problem = g_strdup_printf ("its limit is %s, and it has %s", most, had);
+}
+
+gboolean
+gt_slot_over_memory (GtSlot *slot)
+{
+  GtUsage usage = GT_USAGE_UNKNOWN;
+  if (slot->job->limits.from[GT_LIMIT_MEMORY] == GT_LIMIT_FROM_OPTION)
+    slot->pool->world->look (slot->pool->data, slot, TRUE, &usage);
+  check_memory (slot, usage.memory_bytes);
+  return slot->over == GT_REASON_MEMORY;
+}
+
+static gboolean
+is_over (GtSlot *slot, const GtUsage *usage, gint64 cpu_ns)
+{
+  const GtLimits *limits = &slot->job->limits;
+  if (limits->cpu_ns > 0 && usage->cpu_ns >= 0 && cpu_ns >= limits->cpu_ns)
+    slot->over = GT_REASON_CPU;
+  else if (limits->from[GT_LIMIT_PROCESSES] == GT_LIMIT_FROM_OPTION
+           && usage->processes > limits->processes)
+    slot->over = GT_REASON_PROCESSES;
+  else
+    check_memory (slot, usage->memory_bytes);
+  return slot->over != GT_REASON_ANSWER;
+}
+
+static void
+watch_job (GtSlot *slot, GtInstant now)
+{
   GtUsage usage = GT_USAGE_UNKNOWN;
   slot->pool->world->look (slot->pool->data, slot, TRUE, &usage);
   slot->job->result->record.was_stopped |= usage.stopped;
-  gint64 cpu = usage.cpu_ns - MAX (slot->job->cpu_before_ns, 0);
-  if (limits->cpu_ns > 0 && usage.cpu_ns >= 0 && cpu >= limits->cpu_ns)
-    slot->over = GT_REASON_CPU;
-  else if (limits->from[GT_LIMIT_MEMORY] == GT_LIMIT_FROM_OPTION
-           && usage.memory_bytes > limits->memory_bytes)
-    slot->over = GT_REASON_MEMORY;
-  else if (limits->from[GT_LIMIT_PROCESSES] == GT_LIMIT_FROM_OPTION
-           && usage.processes > limits->processes)
-    slot->over = GT_REASON_PROCESSES;
-  else {
-    slot->watch = next_watch (slot, limits->cpu_ns - cpu, now);
-    return;
-  }
-  gt_slot_event (slot, GT_EVENT_OVER);
+  gint64 cpu_ns = usage.cpu_ns - MAX (slot->job->cpu_before_ns, 0);
+  if (is_over (slot, &usage, cpu_ns))
+    gt_slot_event (slot, GT_EVENT_OVER);
+  else
+    slot->watch = next_watch (slot, slot->job->limits.cpu_ns - cpu_ns, now);
 }
 
 static void

@@ -325,13 +325,11 @@ take_turns (GtControl *self, gboolean *reading, int *sleep_ms)
 {
   pthread_mutex_lock (&self->lock);
   GtInstant due = gt_instant_add (self->started, TAKE_OVER_MS * GT_NSEC_PER_MSEC);
-  if (self->job != GT_WIRE_NO_JOB && due.ns <= gt_instant_now ().ns)
-    self->reader = READER_CONTROL;
-  if (self->give_back) {
+  if (self->give_back) { /* and it stays so until the main thread has seen it */
     self->reader = READER_MAIN;
-    self->give_back = FALSE;
     pthread_cond_signal (&self->returned);
-  }
+  } else if (self->job != GT_WIRE_NO_JOB && due.ns <= gt_instant_now ().ns)
+    self->reader = READER_CONTROL;
   gboolean mine = self->reader == READER_CONTROL && self->func != NULL;
   *reading = self->reader == READER_CONTROL && !is_lost (self);
   *sleep_ms = next_look (self);
@@ -535,6 +533,7 @@ take_back (GtControl *self)
   kick (self);
   while (self->reader != READER_MAIN)
     pthread_cond_wait (&self->returned, &self->lock);
+  self->give_back = FALSE;
 }
 
 void

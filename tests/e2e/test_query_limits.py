@@ -392,3 +392,11 @@ def test_no_folder_is_left_in_the_temporary_one(query):
     query("--hard", soon(0.3), STUBBORN)
     assert set(os.listdir(os.environ["TMPDIR"])) == before
     assert our_children() == []
+
+
+@pytest.mark.parametrize("limit", ["1", "1M", "20M"])
+def test_a_limit_below_what_the_executor_has_ends_also_the_shortest_query(query, limit):
+    done, record = query.record("--memory", limit, "select 1")
+    assert (done.returncode, done.stdout) == (113, b"")
+    assert b"its limit is " in done.stderr and b", and it has " in done.stderr
+    assert (record["outcome"], record["reason"]) == ("out-of-memory", "memory")

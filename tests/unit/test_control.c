@@ -132,6 +132,20 @@ test_repeats (Pair *pair, gconstpointer data G_GNUC_UNUSED)
   g_assert_cmpstr (facts.committed, ==, "no");
 }
 
+/* Jobs that end about when the control thread takes the reading over, or has just done so: the
+ * reading comes back, every time. The alarm ends a hang. */
+static void
+test_given_back (Pair *pair, gconstpointer data G_GNUC_UNUSED)
+{
+  (void) alarm (60);
+  for (guint64 job = 1; job <= 2000; job++) {
+    run_job (pair, job);
+    g_usleep (950 + (job * 37) % 1100);
+    (void) finish (pair);
+  }
+  (void) alarm (0);
+}
+
 /* An interrupt that crosses the end of its job stands in the socket before the next job: it hit
  * seven of eight innocent jobs in a prototype whose interrupts named nothing. */
 static void
@@ -315,6 +329,7 @@ main (int argc, char **argv)
   static const char unable[] = "unable";
   g_test_init (&argc, &argv, NULL);
 #define ADD(name, data, test) g_test_add ("/control/" name, Pair, data, set_up, test, tear_down)
+  ADD ("the_reading_comes_back", NULL, test_given_back);
   ADD ("an_interrupt_is_repeated_until_disarmed", NULL, test_repeats);
   ADD ("a_stale_interrupt_hits_nobody", NULL, test_stale);
   ADD ("an_interrupt_crossing_the_end_hits_nobody", NULL, test_crossing);

@@ -101,10 +101,11 @@ char *
 gt_sweep_make_dir (const char *dir, const char *kind, GError **error)
 {
   g_autofree char *name = gt_sweep_name (kind);
-  g_autofree char *path = g_build_filename (dir != NULL ? dir : g_get_tmp_dir (), name, NULL);
+  const char *parent = dir != NULL ? dir : g_get_tmp_dir ();
+  g_autofree char *path = g_build_filename (parent, name, NULL);
   if (mkdir (path, 0700) == 0)
     return g_steal_pointer (&path);
-  gt_os_fail (error, errno, "%s", path);
+  gt_os_fail (error, errno, "a folder in %s (set TMPDIR to where one can be made)", parent);
   return NULL;
 }
 

@@ -400,3 +400,10 @@ def test_a_limit_below_what_the_executor_has_ends_also_the_shortest_query(query,
     assert (done.returncode, done.stdout) == (113, b"")
     assert b"its limit is " in done.stderr and b", and it has " in done.stderr
     assert (record["outcome"], record["reason"]) == ("out-of-memory", "memory")
+
+
+@pytest.mark.parametrize("folder", ["/proc", "/nowhere"])
+def test_a_temporary_folder_that_cannot_be_is_named_with_what_to_do(query, folder):
+    done = query("select 1", env={"TMPDIR": folder})
+    assert done.returncode == 119
+    assert f"a folder in {folder} (set TMPDIR to where one can be made): ".encode() in done.stderr

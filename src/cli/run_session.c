@@ -262,6 +262,8 @@ on_signal (GtRunSession *session, const struct signalfd_siginfo *info)
   const int signo = (int) info->ssi_signo;
   if (signo == SIGCHLD) {
     gt_family_continue_keeper (session->family);
+    if (session->hook != NULL)
+      gt_family_continue_keeper (session->hook);
     return;
   }
   if (signo == SIGALRM) {

@@ -9,6 +9,7 @@
 #define LEAVE_NS          (50 * GT_NSEC_PER_MSEC) /* from its socket's end to its wait status */
 #define UNDEAD_NS         (250 * GT_NSEC_PER_MSEC) /* a kill, and ... */
 #define UNDEAD_PER_GIB_NS (100 * GT_NSEC_PER_MSEC) /* ... as much for its memory */
+#define WATCH_CPU_NS      (1 * GT_NSEC_PER_MSEC)   /* the first look at what a limited job uses */
 #define AGAIN_NS          (1 * GT_NSEC_PER_SEC)
 #define LONG_JOB_NS                                                                                \
   (1 * GT_NSEC_PER_MSEC) /* from here on a whole look at its family does not matter */
@@ -116,15 +117,16 @@ do_send (GtSlot *slot)
   job->cpu_before_ns = world->cpu_ns (slot->pool->data, slot);
   /* With a limit below what the executor has already no job is sent: whether it is over must not
    * depend on how short it is. */
-  if (!gt_slot_over_memory (slot))
-    world->send_job (slot->pool->data, slot, job);
+  if (gt_slot_over_memory (slot)) {
+    gt_slot_event (slot, GT_EVENT_OVER);
+    return;
+  }
+  world->send_job (slot->pool->data, slot, job);
   GtInstant now = now_of (slot);
   job->result->record.started_ns = now.ns;
   gboolean watched = limits->cpu_ns > 0 || limits->from[GT_LIMIT_MEMORY] == GT_LIMIT_FROM_OPTION
                      || limits->from[GT_LIMIT_PROCESSES] == GT_LIMIT_FROM_OPTION;
-  /* At once: a limit below what the executor has already must not depend on how short the job is.
-   */
-  slot->watch = watched ? now : GT_NEVER;
+  slot->watch = watched ? gt_instant_add (now, WATCH_CPU_NS) : GT_NEVER;
 }
 
 static void

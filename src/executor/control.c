@@ -485,7 +485,10 @@ gt_control_report (GtControl *self, GtProgressFunc func, gpointer data)
   self->progress = func;
   self->progress_data = data;
   self->progress_at = gt_instant_add (gt_instant_now (), GT_CONTROL_PROGRESS_MS * GT_NSEC_PER_MSEC);
+  gboolean asleep = self->reader == READER_CONTROL;
   pthread_mutex_unlock (&self->lock);
+  if (asleep)
+    kick (self); /* without a limit: it did not know of this */
 }
 
 gboolean

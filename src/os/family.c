@@ -445,8 +445,9 @@ spawn_in (const GtFamilySpec *spec, GtDomain domain, GError **error)
   while (gt_family_poll (family) == GT_FAMILY_STARTING) {
     struct pollfd p = { .fd = family->epoll_fd, .events = POLLIN };
     GtInstant nudge = gt_instant_add (gt_instant_now (), NUDGE_EVERY_NS);
-    if (poll (&p, 1, gt_instant_poll_ms (nudge)) == 0)
-      gt_family_continue_keeper (family); /* stopped before it told of the start, perhaps */
+    if (poll (&p, 1, gt_instant_poll_ms (nudge)) > 0)
+      continue;
+    gt_family_continue_keeper (family); /* stopped before it told of the start, perhaps */
     if (gt_instant_until (gt_instant_now (), until) == 0) {
       g_set_error (error, GT_OS_ERROR, GT_OS_ERROR_TIMEOUT, "%s: not started in 30 s",
                    family->exec_what);

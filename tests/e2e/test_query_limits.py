@@ -402,6 +402,14 @@ def test_a_limit_below_what_the_executor_has_ends_also_the_shortest_query(query,
     assert (record["outcome"], record["reason"]) == ("out-of-memory", "memory")
 
 
+def test_what_such_a_limit_ends_has_not_begun(query):
+    done, record = query.record("--db", "none.db", "--memory", "1M", "create table t(i int)")
+    assert done.returncode == 113
+    assert (record["committed"], record["started_ns"]) == ("no", None)
+    assert b"may have happened" not in done.stderr
+    assert not (query.folder / "none.db").exists()
+
+
 @pytest.mark.parametrize("folder", ["/proc", "/nowhere"])
 def test_a_temporary_folder_that_cannot_be_is_named_with_what_to_do(query, folder):
     done = query("select 1", env={"TMPDIR": folder})

@@ -6,7 +6,6 @@ import os
 import pathlib
 import platform
 import re
-import re
 import shutil
 import signal
 import subprocess
@@ -367,6 +366,12 @@ def test_on_soft_runs_before_the_signal_and_knows_the_late_one(gilotine):
     )
     assert code == 124 and re.search(r"late \d+\nsleep\n", text) and out == ""
     assert outcome([gilotine, "run", "--on-soft", "echo never", "5", "true"])[2] == ""
+
+
+def test_on_soft_that_stops_its_keeper_is_answered_when_it_ends(gilotine):
+    began = time.monotonic()
+    code, _, _ = outcome([gilotine, "run", "-k", "20", "--on-soft", "kill -STOP $PPID; exit 0", "0.2", "sleep", "99"])
+    assert code == 124 and time.monotonic() - began < 8  # half of the grace would be 10
 
 
 @pytest.mark.parametrize("signo", ["TERM", "KILL"])

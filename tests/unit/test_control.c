@@ -146,6 +146,28 @@ test_given_back (Pair *pair, gconstpointer data G_GNUC_UNUSED)
   (void) alarm (0);
 }
 
+static gboolean
+on_progress (gpointer data, GtProgress *out)
+{
+  Pair *pair = data;
+  *out = (GtProgress){ .percent = 1 };
+  g_atomic_int_inc (&pair->calls);
+  return TRUE;
+}
+
+/* What comes before the query may take its time: a database is opened, or waited for. */
+static void
+test_late_report (Pair *pair, gconstpointer data G_GNUC_UNUSED)
+{
+  run_job (pair, 1);
+  g_usleep (20000); /* the control thread has taken over, and sleeps */
+  gt_control_arm (pair->control, on_interrupt, pair);
+  gt_control_report (pair->control, on_progress, pair);
+  wait_for (&pair->calls, 3);
+  gt_control_disarm (pair->control);
+  (void) finish (pair);
+}
+
 /* An interrupt that crosses the end of its job stands in the socket before the next job: it hit
  * seven of eight innocent jobs in a prototype whose interrupts named nothing. */
 static void
@@ -329,6 +351,7 @@ main (int argc, char **argv)
   static const char unable[] = "unable";
   g_test_init (&argc, &argv, NULL);
 #define ADD(name, data, test) g_test_add ("/control/" name, Pair, data, set_up, test, tear_down)
+  ADD ("a_report_that_is_asked_for_late_comes", NULL, test_late_report);
   ADD ("the_reading_comes_back", NULL, test_given_back);
   ADD ("an_interrupt_is_repeated_until_disarmed", NULL, test_repeats);
   ADD ("a_stale_interrupt_hits_nobody", NULL, test_stale);

@@ -11,7 +11,7 @@ CLANG_FORMAT := $(shell command -v clang-format-14 || command -v clang-format)
 CLANG_TIDY   := $(shell command -v clang-tidy-14 || command -v clang-tidy)
 C_FILES = $(shell find src include tests bench -name '*.[ch]' 2>/dev/null)
 
-.PHONY: all deps lab check unit e2e docker-check layers format check-format tidy asan analyzer clang fuzz \
+.PHONY: all deps lab check unit e2e docker-check layers format check-format tidy asan tsan analyzer clang fuzz \
         interpreters install clean help
 
 # A folder that was configured before there was this DuckDB has no executor for it: look again.
@@ -29,7 +29,7 @@ help:
 	@echo "make interpreters   CPython with and without the GIL, DuckDB's library"
 	@echo "make deps           install what is missing"
 	@echo "make install        (DESTDIR=, or configure with: meson setup --prefix DIR build)"
-	@echo "make format | tidy | asan | analyzer | clang | fuzz"
+	@echo "make format | tidy | asan | tsan | analyzer | clang | fuzz"
 
 deps:
 	tools/deps
@@ -75,6 +75,11 @@ asan:
 	test -d build-asan || CC=clang-14 meson setup build-asan -Db_sanitize=address,undefined -Db_lundef=false
 	meson test -C build-asan --print-errorlogs --suite unit
 
+# The engine and the executor's control: what has threads.
+tsan:
+	test -d build-tsan || CC=clang-14 meson setup build-tsan -Db_sanitize=thread -Db_lundef=false
+	meson test -C build-tsan --print-errorlogs engine control pool pool_model
+
 clang:
 	test -d build-clang || CC=clang-14 meson setup build-clang
 	meson test -C build-clang --print-errorlogs --suite unit
@@ -92,4 +97,4 @@ install: all
 	meson install -C $(BUILD)
 
 clean:
-	rm -rf $(BUILD) build-asan build-clang build-analyzer build-fuzz
+	rm -rf $(BUILD) build-asan build-tsan build-clang build-analyzer build-fuzz

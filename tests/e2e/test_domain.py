@@ -375,6 +375,8 @@ def test_the_owner_killed_at_any_instant_leaves_nothing(family_run, brood, offer
         process.kill()
         process.wait()
         assert wait_gone(token) == []
+    # Killed between the making of a cgroup and the start in it, it leaves an empty one: the next start removes it.
+    run(family_run, f"--domain={domain}", "--", "true")
     reap_orphans()
 
 

@@ -152,6 +152,7 @@ judge_limits (Run *run, const GtRunSession *session)
       g_autofree char *command = gt_run_quote (run->options.command[0]);
       fprintf (stderr, "gilotine run: %s reached its limit of %s: the family was killed\n", command,
                rows[i].what);
+      clearerr (stderr); /* the code says it as well: with nobody to tell it stays what it is */
       return gt_outcome_info (rows[i].outcome)->exit_code;
     }
   return -1;

@@ -30,7 +30,7 @@ memory_for (const GtLimits *limits)
   gint64 wall = limits->memory_bytes;
   if (from != GT_LIMIT_FROM_OPTION && from != GT_LIMIT_FROM_CGROUP)
     return 0;
-  return MAX (MAX (wall - MAX (own, wall / 4), wall / 2), 1);
+  return MAX (wall - MAX (own, wall / 4), wall / 2);
 }
 
 static gint64

@@ -167,7 +167,8 @@ GtPart *gt_part_new (int type, const void *head, gsize head_bytes, const void *b
 /* Between pool.c and slot.c. */
 void gt_slot_event (GtSlot *slot, GtSlotEvent event);
 void gt_slot_tick (GtSlot *slot, GtInstant now);
-/* Looks whether its job's limit of memory is passed, and notes it for the next OVER event. */
+/* Looks whether the limit of memory of its job is passed, and notes it for the OVER event that is
+ * due then. */
 gboolean gt_slot_over_memory (GtSlot *slot);
 GtInstant gt_slot_due (const GtSlot *slot);
 GtSlot *gt_pool_add_slot (GtPool *pool);

@@ -108,8 +108,9 @@ gboolean
 gt_slot_over_memory (GtSlot *slot)
 {
   GtUsage usage = GT_USAGE_UNKNOWN;
-  if (slot->job->limits.from[GT_LIMIT_MEMORY] == GT_LIMIT_FROM_OPTION)
-    slot->pool->world->look (slot->pool->data, slot, TRUE, &usage);
+  if (slot->job->limits.from[GT_LIMIT_MEMORY] != GT_LIMIT_FROM_OPTION)
+    return FALSE;
+  slot->pool->world->look (slot->pool->data, slot, TRUE, &usage);
   check_memory (slot, usage.memory_bytes);
   return slot->over == GT_REASON_MEMORY;
 }

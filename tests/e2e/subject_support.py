@@ -4,6 +4,7 @@ trace events, and the end of everything they started."""
 import configparser
 import contextlib
 import ctypes
+import functools
 import json
 import os
 import re
@@ -199,6 +200,7 @@ class Worker:
         self._listener.close()
 
 
+@functools.cache
 def _leave_unwritten_messages_alone() -> None:
     """kombu's folders have no lock on the reader's side: a result that its writer has just opened is taken, empty,
     and lost. The client waits until it is written."""
@@ -215,8 +217,7 @@ def _leave_unwritten_messages_alone() -> None:
                         raise Empty
         return take(channel, queue)
 
-    if take.__name__ != take_whole.__name__:
-        filesystem.Channel._get = take_whole
+    filesystem.Channel._get = take_whole
 
 
 def client(folder: Path) -> Any:

@@ -4,7 +4,6 @@ would: no signal reaches them until it is opened."""
 import json
 import os
 import pathlib
-import time
 
 import pytest
 from duckdb_support import duckdb, libexec  # noqa: F401, fixtures
@@ -58,6 +57,11 @@ def named(root: int, comm: str) -> int | None:
         return None
 
 
+def cpu_seconds(pid: int) -> float:
+    stat = pathlib.Path(f"/proc/{pid}/stat").read_text()
+    return sum(map(int, stat[stat.rindex(")") + 2 :].split()[11:13])) / os.sysconf("SC_CLK_TCK")
+
+
 @pytest.mark.parametrize("domain", DOMAINS)
 def test_run_names_what_does_not_die_and_leaves_it_to_its_keeper(gilotine, freezer, tmp_path, domain):
     record = tmp_path / "record.json"
@@ -79,9 +83,9 @@ def test_run_names_what_does_not_die_and_leaves_it_to_its_keeper(gilotine, freez
 def test_query_says_that_its_executor_is_not_dead_yet(query, freezer, tmp_path):  # noqa: F811
     said = tmp_path / "stderr"
     with said.open("wb") as stderr:
-        asked = query.start("--soft", "1", "--hard", "2", STUBBORN, stdout=stderr, stderr=stderr)
+        asked = query.start("--soft", "4", "--hard", "5", STUBBORN, stdout=stderr, stderr=stderr)
     executor = wait_until(lambda: named(asked.pid, "gilotine-duckdb"))
-    time.sleep(0.3)  # the query runs
+    wait_until(lambda: cpu_seconds(executor) > 0.5, what="a query that runs")
     freezer.shut_in(executor)
     assert asked.wait(timeout=60) == 116
     assert "not dead" in said.read_text()

@@ -3,7 +3,11 @@
  *
  *     bench-executor GILOTINE-DUCKDB LIBDUCKDB [SQL [ROUNDS]]
  *
+ * "executor": over its socket, the caller sleeps until the answer is there. "polled": the caller
+ * looks for it instead, so that nobody has to be woken. "engine": gt_engine_run(), with a limit.
+ *
  * They run in turns of ten, so that a noisy machine disturbs all. Prints microseconds. */
+#include "deadline/engine.h"
 #include "executor/wire.h"
 #include "executor/wire_head.h"
 #include "os/clock.h"
@@ -30,7 +34,11 @@
   X (duckdb_disconnect)                                                                            \
   X (duckdb_close)
 
-#define BLOCK 10
+#define BLOCK       10
+#define LOOK_NS     200000 /* of the polling caller, then it sleeps as well */
+#define WARM_NS     (30 * GT_NSEC_PER_SEC)
+#define HARD_NS     (10 * GT_NSEC_PER_SEC)
+#define DEFAULT_SQL "select 42"
 
 typedef struct {
 /* NOLINTNEXTLINE(bugprone-macro-parentheses): a member's name cannot stand in them */
@@ -44,6 +52,7 @@ typedef struct {
   guint64 job;
   GtWireDecoder *decoder;
   pid_t pid;
+  gboolean polls;
 } Executor;
 
 static void
@@ -126,6 +135,16 @@ start (Executor *self, const char *program, const char *temp_dir)
   self->decoder = gt_wire_decoder_new (GT_WIRE_FROM_EXECUTOR);
 }
 
+static gssize
+receive (const Executor *self, void *space, gsize room)
+{
+  gssize got = -1;
+  GtInstant until = gt_instant_add (gt_instant_now (), self->polls ? LOOK_NS : 0);
+  while (got < 0 && gt_instant_until (gt_instant_now (), until) > 0)
+    got = recv (self->fd, space, room, MSG_DONTWAIT);
+  return got < 0 ? recv (self->fd, space, room, 0) : got;
+}
+
 static void
 wait_for (Executor *self, GtWireType type)
 {
@@ -139,38 +158,93 @@ wait_for (Executor *self, GtWireType type)
     }
     gsize room = 0;
     guint8 *space = gt_wire_decoder_space (self->decoder, &room);
-    gssize got = read (self->fd, space, room);
+    gssize got = receive (self, space, room);
     if (got <= 0)
       g_error ("the executor is gone");
     gt_wire_decoder_filled (self->decoder, (gsize) got);
   }
 }
 
+/* --- the ways --- */
+
+typedef struct {
+  Library library;
+  duckdb_database database;
+  duckdb_connection connection;
+  const char *sql;
+  GBytes *body; /* of the job */
+  int bare;
+  pid_t bare_pid;
+  Executor executor;
+  GtEngine *engine;
+} Bench;
+
 static void
-ask (Executor *self, const char *body)
+in_process (Bench *bench)
 {
-  static const char head[] = "{\"kind\":\"sql\"}";
-  GtFrame frame = { .type = GT_WIRE_JOB,
-                    .job = ++self->job,
-                    .head = head,
-                    .head_bytes = sizeof head - 1,
-                    .body = (const guint8 *) body,
-                    .body_bytes = strlen (body),
-                    .fd = -1 };
-  g_autoptr (GByteArray) bytes = g_byte_array_new ();
-  if (!gt_wire_encode (&frame, bytes, NULL)
-      || write (self->fd, bytes->data, bytes->len) != (gssize) bytes->len)
-    g_error ("the job cannot be sent");
-  wait_for (self, GT_WIRE_END);
+  call (&bench->library, bench->connection, bench->sql);
 }
 
 static void
-ask_bare (int fd)
+barely (Bench *bench)
 {
   char byte = 0;
-  if (write (fd, &byte, 1) != 1 || read (fd, &byte, 1) != 1)
+  if (write (bench->bare, &byte, 1) != 1 || read (bench->bare, &byte, 1) != 1)
     g_error ("the bare process is gone");
 }
+
+static void
+ask (Bench *bench, gboolean polls)
+{
+  static const char head[] = "{\"kind\":\"sql\"}";
+  Executor *executor = &bench->executor;
+  GtFrame frame = { .type = GT_WIRE_JOB,
+                    .job = ++executor->job,
+                    .head = head,
+                    .head_bytes = sizeof head - 1,
+                    .body = g_bytes_get_data (bench->body, NULL),
+                    .body_bytes = g_bytes_get_size (bench->body),
+                    .fd = -1 };
+  g_autoptr (GByteArray) bytes = g_byte_array_new ();
+  if (!gt_wire_encode (&frame, bytes, NULL)
+      || write (executor->fd, bytes->data, bytes->len) != (gssize) bytes->len)
+    g_error ("the job cannot be sent");
+  executor->polls = polls;
+  wait_for (executor, GT_WIRE_END);
+}
+
+static void
+asleep (Bench *bench)
+{
+  ask (bench, FALSE);
+}
+
+static void
+polled (Bench *bench)
+{
+  ask (bench, TRUE);
+}
+
+static void
+by_engine (Bench *bench)
+{
+  GtJobSpec spec = { .kind = "sql", .body = bench->body, .limits = GT_LIMITS_NONE };
+  spec.limits.hard = gt_instant_add (gt_instant_now (), HARD_NS);
+  g_autoptr (GtJobResult) result = gt_engine_run (bench->engine, &spec, NULL);
+  if (result->record.outcome != GT_OUTCOME_VALUE)
+    g_error ("the engine does not answer with a value");
+}
+
+static const struct {
+  const char *name;
+  void (*run) (Bench *bench);
+} ways[] = { { "in process", in_process },
+             { "bare", barely },
+             { "executor", asleep },
+             { "polled", polled },
+             { "engine", by_engine } };
+
+/* --- numbers --- */
 
 static int
 compare (const void *a, const void *b)
@@ -180,83 +254,104 @@ compare (const void *a, const void *b)
 }
 
 static double
-percentile (gint64 *sorted, int n, double part)
+percentile (const gint64 *sorted, int n, double part)
 {
   return (double) sorted[(int) (part * (n - 1))] / 1000.0;
 }
 
-static double
-print (const char *name, gint64 *ns, int n)
+static void
+print (const char *name, gint64 *ns, int n, double *inside)
 {
   qsort (ns, (gsize) n, sizeof *ns, compare);
-  (void) printf ("%-10s p50 %8.1f us  p90 %8.1f us  p99 %8.1f us  max %8.1f us\n", name,
-                 percentile (ns, n, 0.5), percentile (ns, n, 0.9), percentile (ns, n, 0.99),
-                 percentile (ns, n, 1.0));
-  return percentile (ns, n, 0.5);
+  double middle = percentile (ns, n, 0.5);
+  if (*inside == 0)
+    *inside = middle;
+  (void) printf ("%-10s p50 %8.1f us  p90 %8.1f us  p99 %8.1f us  max %8.1f us  over %+8.1f us\n",
+                 name, middle, percentile (ns, n, 0.9), percentile (ns, n, 0.99),
+                 percentile (ns, n, 1.0), middle - *inside);
 }
 
 static void
-run (const Library *library, Executor *executor, int bare, const char *sql, int rounds)
+measure (Bench *bench, int rounds)
 {
-  g_autofree gint64 *inside = g_new (gint64, rounds), *outside = g_new (gint64, rounds);
-  g_autofree gint64 *barely = g_new (gint64, rounds);
-  duckdb_database database = NULL;
-  duckdb_connection connection = NULL;
-  json_t *json = json_pack ("{s:s}", "sql", sql);
-  char *body = json_dumps (json, JSON_COMPACT);
-  open_memory (library, &database, &connection);
+  double inside = 0;
+  gint64 *ns[G_N_ELEMENTS (ways)];
   rounds -= rounds % BLOCK;
   int warming = rounds / 10 / BLOCK * BLOCK;
-  for (int i = -warming; i < rounds; i += BLOCK) {
-    for (int k = 0; k < BLOCK; k++) {
-      GtInstant begin = gt_instant_now ();
-      call (library, connection, sql);
-      inside[MAX (i, 0) + k] = gt_instant_now ().ns - begin.ns;
-    }
-    for (int k = 0; k < BLOCK; k++) {
-      GtInstant begin = gt_instant_now ();
-      ask_bare (bare);
-      barely[MAX (i, 0) + k] = gt_instant_now ().ns - begin.ns;
-    }
-    for (int k = 0; k < BLOCK; k++) {
-      GtInstant begin = gt_instant_now ();
-      ask (executor, body);
-      outside[MAX (i, 0) + k] = gt_instant_now ().ns - begin.ns;
-    }
+  for (gsize way = 0; way < G_N_ELEMENTS (ways); way++)
+    ns[way] = g_new (gint64, rounds);
+  for (int i = -warming; i < rounds; i += BLOCK)
+    for (gsize way = 0; way < G_N_ELEMENTS (ways); way++)
+      for (int k = 0; k < BLOCK; k++) {
+        GtInstant begin = gt_instant_now ();
+        ways[way].run (bench);
+        ns[way][MAX (i, 0) + k] = gt_instant_now ().ns - begin.ns;
+      }
+  for (gsize way = 0; way < G_N_ELEMENTS (ways); way++) {
+    print (ways[way].name, ns[way], rounds, &inside);
+    g_free (ns[way]);
   }
-  double here = print ("in process", inside, rounds);
-  double least = print ("bare", barely, rounds);
-  double there = print ("executor", outside, rounds);
-  (void) printf ("overhead   p50 %8.1f us, of the bare process %.1f us\n", there - here,
-                 least - here);
-  library->duckdb_disconnect (&connection);
-  library->duckdb_close (&database);
-  free (body);
+}
+
+/* --- start and end --- */
+
+static GtEngine *
+start_engine (const char *program)
+{
+  const char *argv[] = { program, "--temp-dir", "{temp}", NULL };
+  GtEngineOptions options = GT_ENGINE_OPTIONS_INIT;
+  options.argv = argv;
+  options.spares = G_MAXUINT;
+  g_autoptr (GError) error = NULL;
+  GtEngine *engine = gt_engine_new (&options, &error);
+  if (engine == NULL
+      || !gt_engine_wait_warm (engine, 0, gt_instant_add (gt_instant_now (), WARM_NS), &error))
+    g_error ("%s", error->message);
+  return engine;
+}
+
+static void
+set_up (Bench *bench, const char *program, const char *library_path, const char *temp_dir)
+{
+  json_t *json = json_pack ("{s:s}", "sql", bench->sql);
+  char *text = json_dumps (json, JSON_COMPACT);
+  bench->body = g_bytes_new (text, strlen (text));
+  free (text);
   json_decref (json);
+  start (&bench->executor, program, temp_dir);
+  wait_for (&bench->executor, GT_WIRE_READY);
+  bench->bare = start_bare (library_path, bench->sql, &bench->bare_pid);
+  bench->engine = start_engine (program); /* a thread: after the forks */
+  load (&bench->library, library_path);
+  open_memory (&bench->library, &bench->database, &bench->connection);
+}
+
+static void
+tear_down (Bench *bench)
+{
+  bench->library.duckdb_disconnect (&bench->connection);
+  bench->library.duckdb_close (&bench->database);
+  gt_engine_free (bench->engine);
+  (void) close (bench->bare);
+  (void) waitpid (bench->bare_pid, NULL, 0);
+  (void) close (bench->executor.fd);
+  (void) waitpid (bench->executor.pid, NULL, 0);
+  gt_wire_decoder_free (bench->executor.decoder);
+  g_bytes_unref (bench->body);
 }
 
 int
 main (int argc, char **argv)
 {
-  Library library;
-  Executor executor = { 0 };
   if (argc < 3)
     g_error ("bench-executor GILOTINE-DUCKDB LIBDUCKDB [SQL [ROUNDS]]");
+  Bench bench = { .sql = argc > 3 ? argv[3] : DEFAULT_SQL };
+  int rounds = argc > 4 ? (int) g_ascii_strtoll (argv[4], NULL, 10) : 5000;
   g_autofree char *folder = g_dir_make_tmp ("gilotine-bench-XXXXXX", NULL);
   g_autofree char *temp_dir = g_build_filename (folder, "executor", NULL);
-  start (&executor, argv[1], temp_dir);
-  wait_for (&executor, GT_WIRE_READY);
-  const char *sql = argc > 3 ? argv[3] : "select 42";
-  pid_t bare_pid = 0;
-  int bare = start_bare (argv[2], sql, &bare_pid);
-  load (&library, argv[2]);
-  int rounds = argc > 4 ? (int) g_ascii_strtoll (argv[4], NULL, 10) : 5000;
-  run (&library, &executor, bare, sql, MAX (rounds, 10));
-  (void) close (bare);
-  (void) waitpid (bare_pid, NULL, 0);
-  (void) close (executor.fd);
-  (void) waitpid (executor.pid, NULL, 0);
-  gt_wire_decoder_free (executor.decoder);
+  set_up (&bench, argv[1], argv[2], temp_dir);
+  measure (&bench, MAX (rounds, BLOCK));
+  tear_down (&bench);
   g_autofree char *command = g_strdup_printf ("rm -r '%s'", folder);
   return system (command) == 0 ? EXIT_SUCCESS : EXIT_FAILURE; /* NOLINT: a bench's own folder */
 }

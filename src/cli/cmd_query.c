@@ -3,6 +3,7 @@
 #include "cli/query_say.h"
 #include "cli/run_record.h"
 #include "os/error.h"
+#include "os/machine_cgroup.h"
 
 #include <errno.h>
 #include <langinfo.h>
@@ -50,6 +51,17 @@ in_force (const GtLimits *limits, GtLimitId id)
   return 0;
 }
 
+/* As gilotine-duckdb counts them. */
+static gint64
+threads_in_force (const GtQueryOptions *options, const char **from)
+{
+  gboolean by_quota = FALSE;
+  g_autoptr (GPtrArray) hierarchies = gt_hierarchies_read ();
+  guint cpus = gt_hierarchies_cpus (hierarchies, &by_quota);
+  *from = options->threads > 0 ? "option" : by_quota ? "cgroup" : "machine";
+  return options->threads > 0 ? options->threads : cpus;
+}
+
 static void
 explain_json (const GtQueryOptions *options, const GtLimits *limits, const char *domain)
 {
@@ -69,11 +81,11 @@ explain_json (const GtQueryOptions *options, const GtLimits *limits, const char 
                                     none ? json_null () : json_integer (value), "unit", unit,
                                     "from", gt_limit_source_name (limits->from[id])));
   }
+  const char *from = NULL;
+  json_int_t threads = threads_in_force (options, &from);
   json_object_set_new (
       all, "threads",
-      json_pack ("{s:I, s:s, s:s}", "value",
-                 (json_int_t) (options->threads > 0 ? options->threads : g_get_num_processors ()),
-                 "unit", "count", "from", options->threads > 0 ? "option" : "machine"));
+      json_pack ("{s:I, s:s, s:s}", "value", threads, "unit", "count", "from", from));
   json_object_set_new (all, "domain", json_string (domain));
   char *text = json_dumps (all, JSON_INDENT (2));
   puts (text);
@@ -98,10 +110,9 @@ explain (const GtQueryOptions *options, const GtLimits *limits)
     g_autofree char *line = gt_limits_explain (limits, (GtLimitId) i);
     puts (line);
   }
-  if (options->threads > 0)
-    printf ("threads: %" G_GINT64_FORMAT " (option)\n", options->threads);
-  else
-    printf ("threads: %u (machine)\n", g_get_num_processors ());
+  const char *from = NULL;
+  gint64 threads = threads_in_force (options, &from);
+  printf ("threads: %" G_GINT64_FORMAT " (%s)\n", threads, from);
   if (options->max_result_bytes > 0)
     printf ("max-result: %" G_GINT64_FORMAT " bytes (option)\n", options->max_result_bytes);
   printf ("domain: %s (%s): %s\n", gt_domain_name (domain),

@@ -235,7 +235,7 @@ parse_words (GtQueryOptions *options, Texts *texts, int argc, char **argv, int *
       "most memory: DuckDB spills to disk below it", "SIZE" },
     { "cpu", 0, 0, G_OPTION_ARG_STRING, &texts->cpu, "most CPU time", "DURATION" },
     { "threads", 0, 0, G_OPTION_ARG_STRING, &texts->threads,
-      "threads of DuckDB (default: one a CPU)", "N" },
+      "threads of DuckDB (default: one for each CPU of ours)", "N" },
     { "max-result", 0, 0, G_OPTION_ARG_STRING, &texts->max_result,
       "most bytes of a result (default: no limit)", "SIZE" },
     { "format", 0, 0, G_OPTION_ARG_STRING, &texts->format, "see below (default: table)", "FORMAT" },

@@ -15,7 +15,7 @@ typedef struct {
   char *report;    /* NULL: none */
   json_t *params;  /* NULL: none */
   GtLimitsAsked asked;
-  gint64 threads;          /* 0: one a CPU */
+  gint64 threads;          /* 0: one for each CPU that we may use */
   gint64 max_result_bytes; /* 0: no limit */
   GtDomain domain;
   GtQueryFormat format;

@@ -1,8 +1,10 @@
 #include "executor/control.h"
 
+#include "executor/busy_poll.h"
 #include "executor/send.h"
 #include "os/clock.h"
 #include "os/error.h"
+#include "os/machine_cgroup.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -42,6 +44,10 @@ struct _GtControl {
   GtWireDecoder *decoder;
 
   gint lost; /* atomic */
+
+  gboolean
+      may_look; /* the main thread's, as busy_poll: not worth it where both sides share a CPU */
+  GtBusyPoll busy_poll;
 
   pthread_mutex_t writing; /* one frame at a time; never taken with `lock` held */
   GByteArray *queued;
@@ -254,6 +260,21 @@ bytes_or_null (const void *data, gsize bytes)
   return bytes == 0 ? NULL : g_bytes_new (data, bytes);
 }
 
+/* What receive says. A look that found nothing goes on to sleep. */
+static int
+receive_soon (GtControl *self)
+{
+  int got = 0;
+  if (!self->may_look || !gt_busy_poll_due (&self->busy_poll))
+    return receive (self, 0);
+  GtInstant until = gt_instant_add (gt_instant_now (), GT_BUSY_POLL_NS);
+  do
+    got = receive (self, MSG_DONTWAIT);
+  while (got == 0 && gt_instant_until (gt_instant_now (), until) > 0);
+  gt_busy_poll_told (&self->busy_poll, got > 0);
+  return got == 0 ? receive (self, 0) : got;
+}
+
 gboolean
 gt_control_wait (GtControl *self, GtRequest *out)
 {
@@ -269,7 +290,7 @@ gt_control_wait (GtControl *self, GtRequest *out)
         begin (self, frame.job);
       return TRUE;
     }
-    if (!is_lost (self) && receive (self, 0) < 0)
+    if (!is_lost (self) && receive_soon (self) < 0)
       break;
   }
   return FALSE;
@@ -422,6 +443,8 @@ gt_control_new (int fd, gboolean able, GtLostFunc lost, gpointer data, GError **
   self->able = able;
   self->lost_func = lost;
   self->lost_data = data;
+  g_autoptr (GPtrArray) hierarchies = gt_hierarchies_read ();
+  self->may_look = gt_hierarchies_cpus (hierarchies, NULL) > 1;
   self->decoder = gt_wire_decoder_new (GT_WIRE_FROM_ENGINE);
   self->queued = g_byte_array_new ();
   self->wake = eventfd (0, EFD_CLOEXEC | EFD_NONBLOCK);

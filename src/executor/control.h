@@ -1,9 +1,10 @@
 /* The executor's side of its socket: jobs for the main thread, interrupts for a thread of its own.
  *
  * The main thread reads the socket itself while it is idle (no wake-up between the engine's write
- * and the job); when a job has run for a millisecond or two the control thread takes over the
- * reading, and gives it back when the job ends. The library's interrupt is called from that thread,
- * at once and then every GT_CONTROL_REPEAT_MS until the job is over: a single call can be lost.
+ * and the job), and looks for a job that follows at once before it sleeps (busy_poll.h); when a job
+ * has run for a millisecond or two the control thread takes over the reading, and gives it back
+ * when the job ends. The library's interrupt is called from that thread, at once and then every
+ * GT_CONTROL_REPEAT_MS until the job is over: a single call can be lost.
  *
  * All functions are the main thread's, except gt_control_send, which is anybody's. */
 #pragma once

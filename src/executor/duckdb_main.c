@@ -4,6 +4,7 @@
 #include "executor/duckdb_run.h"
 #include "executor/duckdb_session.h"
 #include "executor/tempdir.h"
+#include "os/machine_cgroup.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -225,7 +226,8 @@ print_help (void)
       "  --temp-dir DIR  where DuckDB spills; made when missing, this executor's alone, emptied\n"
       "                  at the start and between jobs\n"
       "  --fd N          the socket's descriptor (3)\n"
-      "  --threads N     worker threads of a job that does not say (one a CPU)\n"
+      "  --threads N     worker threads of a job that does not say (one for\n"
+      "                  each CPU that it may use)\n"
       "  --help, --version");
 }
 
@@ -292,6 +294,7 @@ run_executor (const Options *options)
   g_autoptr (GError) error = NULL;
   g_auto (GtFailure) failure = { 0 };
   Executor self = { .session = { .default_threads = options->threads } };
+  g_autoptr (GPtrArray) hierarchies = gt_hierarchies_read ();
   g_autoptr (GtTempDir) temp = gt_temp_dir_open (options->temp_dir, &error);
   if (temp != NULL)
     self.control = gt_control_new (options->fd, TRUE, NULL, NULL, &error);
@@ -300,7 +303,7 @@ run_executor (const Options *options)
     return EXIT_SYSTEM;
   }
   if (self.session.default_threads == 0)
-    self.session.default_threads = sysconf (_SC_NPROCESSORS_ONLN);
+    self.session.default_threads = gt_hierarchies_cpus (hierarchies, NULL);
   self.session.temp = temp;
   if (!gt_session_warm (&self.session, &failure)) {
     (void) fprintf (stderr, NAME ": DuckDB does not start: %s\n", failure.message);

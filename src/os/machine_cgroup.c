@@ -3,6 +3,8 @@
 #include "os/machine.h"
 
 #include <errno.h>
+#include <math.h>
+#include <sched.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -264,6 +266,22 @@ gt_hierarchies_limit (const GPtrArray *hierarchies, GtCgroupLimitId id, GtCgroup
   if (v1 != NULL)
     tighten (v1, id, limit);
   return limit->limited;
+}
+
+guint
+gt_hierarchies_cpus (const GPtrArray *hierarchies, gboolean *by_quota)
+{
+  cpu_set_t set;
+  g_auto (GtCgroupLimit) quota = { 0 };
+  /* With more CPUs than a set has places the call fails. */
+  double cpus = sched_getaffinity (0, sizeof set, &set) == 0
+                    ? (double) CPU_COUNT (&set)
+                    : (double) sysconf (_SC_NPROCESSORS_ONLN);
+  gboolean less = gt_hierarchies_limit (hierarchies, GT_CGROUP_LIMIT_CPU, &quota)
+                  && ceil (quota.value) < cpus;
+  if (by_quota != NULL)
+    *by_quota = less;
+  return (guint) MAX (less ? ceil (quota.value) : cpus, 1);
 }
 
 gboolean

@@ -71,6 +71,11 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (GtCgroupLimit, gt_cgroup_limit_clear)
 gboolean gt_hierarchies_limit (const GPtrArray *hierarchies, GtCgroupLimitId id,
                                GtCgroupLimit *limit);
 
+/* How many CPUs the calling thread may use at a time: those of its affinity, and no more than the
+ * cgroups' quota, rounded up. At least 1. `by_quota` (may be NULL): whether the quota is the less.
+ */
+guint gt_hierarchies_cpus (const GPtrArray *hierarchies, gboolean *by_quota);
+
 /* Whether the limits of this controller can be read at all: our cgroup in version 1, or else in
  * version 2, is a folder that is visible here. */
 gboolean gt_hierarchies_show (const GPtrArray *hierarchies, const char *controller);

@@ -339,6 +339,20 @@ def test_limits_are_explained_without_a_run(query):
     assert table["memory"]["from"] in ("machine", "cgroup")
 
 
+def test_threads_are_one_for_each_cpu_that_it_may_use(query):
+    """A machine's other CPUs are not a query's: taskset, and containers with a part of the CPUs."""
+    count = "select current_setting('threads') as threads"
+    own = os.sched_getaffinity(0)
+    try:
+        for cpus in (own, {min(own)}):
+            os.sched_setaffinity(0, cpus)
+            table = json.loads(query.good("--explain-limits", "--json"))
+            assert json.loads(query.good("--format", "json", count)) == [{"threads": table["threads"]["value"]}]
+            assert table["threads"]["value"] <= len(cpus)
+    finally:
+        os.sched_setaffinity(0, own)
+
+
 def test_an_outer_deadline_is_named(query):
     import time
 

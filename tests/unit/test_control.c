@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 /* The test is the executor's main thread; it also writes what the engine would write. */
@@ -322,6 +323,40 @@ test_unable (Pair *pair, gconstpointer data G_GNUC_UNUSED)
   finish (pair);
 }
 
+/* Writes a job half a second later. */
+static void *
+late_job (void *data)
+{
+  g_usleep (G_USEC_PER_SEC / 2);
+  say (data, GT_WIRE_JOB, 2);
+  return NULL;
+}
+
+static gint64
+own_cpu_ns (void)
+{
+  struct timespec used;
+  g_assert_cmpint (clock_gettime (CLOCK_THREAD_CPUTIME_ID, &used), ==, 0);
+  return used.tv_sec * GT_NSEC_PER_SEC + used.tv_nsec;
+}
+
+/* It looks for the next job for a moment, then it sleeps. */
+static void
+test_idle_is_asleep (Pair *pair, gconstpointer data G_GNUC_UNUSED)
+{
+  g_auto (GtRequest) request = { 0 };
+  pthread_t thread;
+  run_job (pair, 1);
+  finish (pair);
+  g_assert_cmpint (pthread_create (&thread, NULL, late_job, pair), ==, 0);
+  gint64 before = own_cpu_ns ();
+  g_assert_true (gt_control_wait (pair->control, &request));
+  g_assert_cmpint (own_cpu_ns () - before, <, 100 * GT_NSEC_PER_MSEC);
+  g_assert_cmpuint (request.job, ==, 2);
+  (void) pthread_join (thread, NULL);
+  finish (pair);
+}
+
 static void
 test_closed_within_a_job (Pair *pair, gconstpointer data G_GNUC_UNUSED)
 {
@@ -362,6 +397,7 @@ main (int argc, char **argv)
   ADD ("a_commit_is_not_interrupted", NULL, test_commit);
   ADD ("facts_are_of_one_job", NULL, test_facts_are_of_one_job);
   ADD ("no_interrupt_is_said", unable, test_unable);
+  ADD ("who_waits_for_a_job_sleeps", NULL, test_idle_is_asleep);
   ADD ("a_closed_socket_is_seen_within_a_job", NULL, test_closed_within_a_job);
   ADD ("a_second_job_is_an_error", NULL, test_a_job_too_many);
   return g_test_run ();

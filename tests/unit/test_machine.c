@@ -2,6 +2,7 @@
 #include "os/machine_cgroup.h"
 
 #include <glib/gstdio.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -149,6 +150,47 @@ the_tightest_limit_of_the_chain_counts (void)
   tree_remove (&tree);
 }
 
+/* In a thread of its own, whose affinity goes with it. */
+static gpointer
+cpus_count (gpointer data G_GNUC_UNUSED)
+{
+  static const struct {
+    const char *quota;
+    guint cpus;
+  } rows[] = {
+    { "10000 100000\n", 1 },  { "100000 100000\n", 1 }, { "150000 100000\n", 2 },
+    { "200000 100000\n", 2 }, { "max 100000\n", 0 },    { "900000000 1\n", 0 },
+  };
+  cpu_set_t own, one;
+  CPU_ZERO (&one);
+  g_assert_cmpint (sched_getaffinity (0, sizeof own, &own), ==, 0);
+  for (int cpu = 0; CPU_COUNT (&one) == 0; cpu++)
+    if (CPU_ISSET (cpu, &own))
+      CPU_SET (cpu, &one);
+  for (gsize i = 0; i < G_N_ELEMENTS (rows); i++) {
+    Tree tree = tree_new ();
+    tree_put (&tree, "cgroup.controllers", "cpu\n");
+    tree_put (&tree, "a/cpu.max", rows[i].quota);
+    g_autoptr (GPtrArray) all = tree_hierarchies (&tree, "cgroup2", "rw", "0::/a\n");
+    guint most = (guint) CPU_COUNT (&own);
+    gboolean by_quota = TRUE;
+    g_assert_cmpint (sched_setaffinity (0, sizeof own, &own), ==, 0);
+    g_assert_cmpuint (gt_hierarchies_cpus (all, &by_quota), ==,
+                      rows[i].cpus == 0 ? most : MIN (rows[i].cpus, most));
+    g_assert_cmpint (by_quota, ==, rows[i].cpus != 0 && rows[i].cpus < most);
+    g_assert_cmpint (sched_setaffinity (0, sizeof one, &one), ==, 0);
+    g_assert_cmpuint (gt_hierarchies_cpus (all, NULL), ==, 1);
+    tree_remove (&tree);
+  }
+  return NULL;
+}
+
+static void
+cpus_are_those_of_affinity_and_quota (void)
+{
+  (void) g_thread_join (g_thread_new ("cpus", cpus_count, NULL));
+}
+
 static void
 limits_of_version_1_are_read_too (void)
 {
@@ -232,6 +274,8 @@ main (int argc, char **argv)
   g_test_add_func ("/machine/a part of the tree may be mounted", a_part_of_the_tree_may_be_mounted);
   g_test_add_func ("/machine/the tightest limit of the chain counts",
                    the_tightest_limit_of_the_chain_counts);
+  g_test_add_func ("/machine/CPUs are those of affinity and quota",
+                   cpus_are_those_of_affinity_and_quota);
   g_test_add_func ("/machine/limits of version 1 are read too", limits_of_version_1_are_read_too);
   g_test_add_func ("/machine/a controller acts where children get it",
                    a_controller_acts_where_children_get_it);

@@ -233,14 +233,15 @@ kill_round (const Init *init)
 /* For as long as the kill takes: before those who are to die, and not put off by each that wakes.
  * (The short slice of the time before is for waking promptly; with it every waking member
  * interrupts us.) And the dying before everybody else: whoever waits for a CPU dies when he gets
- * it. The kernel gives each session its share of a CPU; one of our own can be told to hurry. */
+ * it. The kernel gives each session its share of a CPU: ours is told to hurry, by the owner when it
+ * kills (family.c), here when the keeper ends the family itself. */
 static void
 go_first (const Init *init)
 {
   struct sched_attr attr = { .size = sizeof attr };
   (void) setpriority (PRIO_PROCESS, 0, -20);
   if (init->options.session == SESSION_OWN)
-    (void) write_text ("/proc/self", "autogroup", "-20");
+    (void) write_text ("/proc/self", "autogroup", GT_DYING_SESSION_NICE);
   if (syscall (SYS_sched_getattr, 0, &attr, sizeof attr, 0) == 0) {
     attr.sched_runtime = KILL_SLICE_NS;
     (void) syscall (SYS_sched_setattr, 0, &attr, 0);

@@ -4,6 +4,7 @@
 #include "os/pidfd.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -359,6 +360,20 @@ gt_family_continue_keeper (const GtFamily *family)
     (void) gt_pidfd_signal (family->keeper_pidfd, SIGCONT);
 }
 
+/* On a full machine whoever is to die waits for its session's share of a CPU, and so does the
+ * keeper, which is in the same session. Only the privileged may; for the others it stays so. */
+static void
+hurry (const GtFamily *family)
+{
+  char path[64];
+  (void) g_snprintf (path, sizeof path, "/proc/%d/autogroup", (int) family->keeper_pid);
+  int fd = family->session == GT_SESSION_OWN ? open (path, O_WRONLY | O_CLOEXEC) : -1;
+  if (fd < 0)
+    return;
+  (void) !write (fd, GT_DYING_SESSION_NICE, strlen (GT_DYING_SESSION_NICE));
+  (void) close (fd);
+}
+
 void
 gt_family_kill (GtFamily *family)
 {
@@ -374,6 +389,8 @@ gt_family_kill (GtFamily *family)
   if (family->command_pidfd >= 0)
     (void) gt_pidfd_signal (family->command_pidfd, SIGKILL);
   gt_family_continue_keeper (family);
+  if (!again)
+    hurry (family);
   gint64 waited = gt_instant_until (family->killed_at, gt_instant_now ());
   if (again && waited > HELP_AFTER_NS && gt_domain_is_pidns (family->report.domain))
     family->helped |= gt_pidfd_signal (family->keeper_pidfd, SIGKILL);

@@ -140,18 +140,7 @@ write_report (const GtRunReport *report, const GtQueryTask *task, GError **error
   if (report->target == NULL)
     return TRUE;
   g_autofree char *record = gt_query_report (task);
-  g_autofree char *line = g_strconcat (record, "\n", NULL);
-  gsize length = strlen (line);
-  if (report->fd < 0)
-    return g_file_set_contents_full (report->target, line, (gssize) length,
-                                     G_FILE_SET_CONTENTS_CONSISTENT, 0666, error);
-  for (gsize done = 0; done < length;) {
-    ssize_t written = write (report->fd, line + done, length - done);
-    if (written < 0 && errno != EINTR)
-      return gt_os_fail (error, errno, "--report: the record could not be written");
-    done += written > 0 ? (gsize) written : 0;
-  }
-  return TRUE;
+  return gt_run_report_text (report, record, error);
 }
 
 /* The file has its name before the record says that all is well. */
@@ -198,16 +187,25 @@ die_by_pipe (void)
   (void) raise (SIGPIPE);
 }
 
+/* A pipe that nobody read until the hard limit, or a target that is none. */
+static int
+code_of_target (const GError *error)
+{
+  return g_error_matches (error, GT_OS_ERROR, GT_OS_ERROR_TIMEOUT)
+             ? gt_outcome_info (GT_OUTCOME_HARD_TIMEOUT)->exit_code
+             : GT_EXIT_USAGE;
+}
+
 static int
 open_and_run (const GtQueryOptions *options, const GtLimits *limits)
 {
   g_autoptr (GError) error = NULL;
   g_auto (GtQueryOut) out = GT_QUERY_OUT_NONE;
   GtRunReport report;
-  if (!gt_run_report_open (&report, options->report, &error))
-    return gt_cli_fail (GT_EXIT_USAGE, NAME, "%s", error->message);
-  if (!gt_query_out_open (&out, options->output, &error))
-    return gt_cli_fail (GT_EXIT_USAGE, NAME, "-o: %s", error->message);
+  if (!gt_run_report_open (&report, options->report, limits->hard, &error))
+    return gt_cli_fail (code_of_target (error), NAME, "%s", error->message);
+  if (!gt_query_out_open (&out, options->output, limits->hard, &error))
+    return gt_cli_fail (code_of_target (error), NAME, "-o: %s", error->message);
   if (options->format == GT_QUERY_FORMAT_PARQUET && isatty (out.fd))
     return gt_cli_fail (GT_EXIT_USAGE, NAME, "parquet is nothing for a terminal: add -o FILE");
   return run_query (options, limits, &out, &report);

@@ -242,6 +242,15 @@ dies_by_signal (const Run *run)
   return run->record.outcome == GT_OUTCOME_DIED || run->record.outcome == GT_OUTCOME_CANCELLED;
 }
 
+/* A report that is not read must not hold up the limit: it is opened before. */
+static GtInstant
+report_until (const GtRunOptions *options)
+{
+  return options->duration_ns != GT_DURATION_NONE
+             ? gt_instant_add (gt_instant_now (), options->duration_ns)
+             : GT_NEVER;
+}
+
 int
 gt_cmd_run (int argc, char **argv)
 {
@@ -252,7 +261,7 @@ gt_cmd_run (int argc, char **argv)
   int code;
   if (!gt_run_options_parse (&run.options, argc, argv, &code))
     return code;
-  if (!gt_run_report_open (&run.report, run.options.report, &error)) {
+  if (!gt_run_report_open (&run.report, run.options.report, report_until (&run.options), &error)) {
     fprintf (stderr, "gilotine run: %s\n", error->message);
     return GT_RUN_FAILED;
   }

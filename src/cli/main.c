@@ -43,13 +43,14 @@ print_help (FILE *out)
   fprintf (out, "\n'gilotine COMMAND --help' tells the options of one command.\n");
 }
 
-/* A descriptor that we open must never become standard input, output or error. */
+/* A descriptor that we open must never become standard input, output or error. What is written to a
+ * closed output fails: nobody has it. */
 static void
-open_standard_descriptors (int flags)
+open_standard_descriptors (gboolean is_run)
 {
   int fd;
   do
-    fd = open ("/dev/null", flags);
+    fd = open ("/dev/null", is_run ? O_RDONLY | O_CLOEXEC : O_RDONLY);
   while (fd >= 0 && fd <= STDERR_FILENO);
   if (fd >= 0)
     close (fd);
@@ -84,7 +85,7 @@ run_here (const Command *command, int argc, char **argv)
   g_set_prgname (name);
   if (is_run)
     output_failure = GT_RUN_FAILED;
-  open_standard_descriptors (is_run ? O_RDONLY | O_CLOEXEC : O_RDWR);
+  open_standard_descriptors (is_run);
   return command->func (argc, argv);
 }
 

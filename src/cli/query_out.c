@@ -1,13 +1,17 @@
 #include "cli/query_out.h"
 
+#include "cli/target.h"
 #include "os/error.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#define MOST_LINKS 40 /* as the kernel follows */
 
 static mode_t
 mode_for_new (void)
@@ -17,9 +21,51 @@ mode_for_new (void)
   return 0666 & ~mask;
 }
 
-/* A link is followed: the file behind it is replaced, not the link. */
+static char *
+real_path (const char *name)
+{
+  char *real = realpath (name, NULL);
+  char *copy = g_strdup (real);
+  free (real);
+  return copy;
+}
+
+/* Of a file that is not there, in a folder that is. NULL and errno. */
+static char *
+real_path_of_new (const char *name)
+{
+  g_autofree char *folder = g_path_get_dirname (name);
+  g_autofree char *real = real_path (folder);
+  const char *slash = strrchr (name, '/');
+  const char *base = slash != NULL ? slash + 1 : name;
+  if (*base == '\0')
+    errno = ENOTDIR; /* "new/" asks for a folder */
+  return *base != '\0' && real != NULL ? g_build_filename (real, base, NULL) : NULL;
+}
+
+/* A link is followed, also one to a file that is not there yet: the file behind it is replaced, not
+ * the link. NULL and errno. */
+static char *
+behind_links (const char *target)
+{
+  char *real = real_path (target);
+  if (real != NULL || errno != ENOENT)
+    return real;
+  g_autofree char *at = g_strdup (target);
+  for (int i = 0; i < MOST_LINKS; i++) {
+    g_autofree char *to = g_file_read_link (at, NULL);
+    if (to == NULL)
+      return real_path_of_new (at);
+    g_autofree char *folder = g_path_get_dirname (at);
+    g_free (at);
+    at = g_path_is_absolute (to) ? g_strdup (to) : g_build_filename (folder, to, NULL);
+  }
+  errno = ELOOP;
+  return NULL;
+}
+
 static gboolean
-resolve (GtQueryOut *self, const char *target, GError **error)
+resolve (GtQueryOut *self, const char *target, GtInstant until, GError **error)
 {
   struct stat st;
   gboolean exists = stat (target, &st) == 0;
@@ -28,17 +74,11 @@ resolve (GtQueryOut *self, const char *target, GError **error)
   if (exists && S_ISDIR (st.st_mode))
     return gt_os_fail (error, EISDIR, "%s", target);
   if (exists && !S_ISREG (st.st_mode)) {
-    self->fd = open (target, O_WRONLY | O_APPEND | O_CLOEXEC | O_NOCTTY);
-    return self->fd >= 0 || gt_os_fail (error, errno, "%s", target);
+    self->fd = gt_target_open (target, until, error);
+    return self->fd >= 0;
   }
   self->mode = exists ? st.st_mode & 0777 : mode_for_new ();
-  if (!exists) {
-    self->target = g_canonicalize_filename (target, NULL);
-    return TRUE;
-  }
-  char *real = realpath (target, NULL);
-  self->target = g_strdup (real);
-  free (real);
+  self->target = behind_links (target);
   return self->target != NULL || gt_os_fail (error, errno, "%s", target);
 }
 
@@ -64,7 +104,7 @@ open_unfinished (GtQueryOut *self, GError **error)
 }
 
 gboolean
-gt_query_out_open (GtQueryOut *self, const char *target, GError **error)
+gt_query_out_open (GtQueryOut *self, const char *target, GtInstant until, GError **error)
 {
   *self = (GtQueryOut) GT_QUERY_OUT_NONE;
   self->shown = g_strdup (target != NULL ? target : "standard output");
@@ -74,7 +114,12 @@ gt_query_out_open (GtQueryOut *self, const char *target, GError **error)
   }
   if (*target == '\0')
     return gt_os_fail (error, ENOENT, "the name");
-  if (!resolve (self, target, error))
+  int own = gt_target_own_fd (target);
+  if (own >= 0) {
+    self->fd = gt_target_dup (own, error);
+    return self->fd >= 0;
+  }
+  if (!resolve (self, target, until, error))
     return FALSE;
   return self->fd >= 0 || open_unfinished (self, error);
 }

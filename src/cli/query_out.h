@@ -1,6 +1,8 @@
 /* Where the rows go: standard output, or a file that has its name only when it is complete. */
 #pragma once
 
+#include "os/clock.h"
+
 #include <glib.h>
 
 typedef struct {
@@ -17,8 +19,9 @@ typedef struct {
   }
 
 /* NULL: standard output. FALSE and `error` when the target cannot be written: said before the query
- * is run. What is there and no regular file (a device, a pipe) is written in place. */
-gboolean gt_query_out_open (GtQueryOut *self, const char *target, GError **error);
+ * is run. A descriptor of ours (/dev/stdout) and what is there and no regular file (a device, a
+ * pipe, whose reader is waited for `until` then) are written in place. */
+gboolean gt_query_out_open (GtQueryOut *self, const char *target, GtInstant until, GError **error);
 
 /* All of it, or FALSE with errno: EPIPE when nobody reads any more. Blocks. */
 gboolean gt_query_out_write (GtQueryOut *self, const char *text, gsize bytes);

@@ -132,6 +132,11 @@ say_timeout (const GtQueryTask *task, const GtOutcomeRecord *record)
              task->holder.text != NULL ? task->holder.text : "another process");
     return;
   }
+  if (task->undelivered && record->killed_ns < 0) {
+    print_late (record, "the query was done, but not all its rows were taken; given up");
+    print_write (task, record);
+    return;
+  }
   if (record->started_ns < 0) {
     fputs (" reached before the query could begin\n", stderr);
     return;
@@ -221,7 +226,8 @@ gt_query_report (const GtQueryTask *task)
   const GtJobResult *result = task->result;
   g_autofree char *text = gt_outcome_record_json (&result->record);
   json_t *record = json_loads (text, 0, NULL);
-  json_object_set_new (record, "rows", json_integer ((json_int_t) task->rows));
+  json_object_set_new (record, "rows",
+                       task->undelivered ? json_null () : json_integer ((json_int_t) task->rows));
   json_object_set_new (record, "error_class",
                        result->error_class != NULL ? json_string (result->error_class)
                                                    : json_null ());

@@ -12,9 +12,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define TICK_NS    (100 * GT_NSEC_PER_MSEC) /* of the bar */
-#define LOCK_LEAST (10 * GT_NSEC_PER_MSEC)  /* from one look at a locked file to the next */
-#define LOCK_MOST  (200 * GT_NSEC_PER_MSEC)
+#define LAST_ROWS_NS (100 * GT_NSEC_PER_MSEC)
+#define TICK_NS      (100 * GT_NSEC_PER_MSEC) /* of the bar */
+#define LOCK_LEAST   (10 * GT_NSEC_PER_MSEC)  /* from one look at a locked file to the next */
+#define LOCK_MOST    (200 * GT_NSEC_PER_MSEC)
 
 /* While it runs. */
 typedef struct {
@@ -272,17 +273,48 @@ is_complete (const GtJobResult *result)
          || result->record.outcome == GT_OUTCOME_LATE_VALUE;
 }
 
+/* Handing the rows over is within the hard limit. What a limit cut short is not worth a wait: only
+ * what a reader takes at once still goes out. */
+static GtInstant
+rows_until (const GtQueryTask *task)
+{
+  GtInstant least = gt_instant_add (gt_instant_now (), LAST_ROWS_NS);
+  GtInstant hard = task->limits.hard;
+  gboolean whole = is_complete (task->result) || task->result->record.outcome == GT_OUTCOME_ERROR;
+  return whole && hard.ns > least.ns ? hard : least;
+}
+
+/* The query was done, but not all of its rows have got out. */
+static void
+record_undelivered (GtQueryTask *task)
+{
+  GtOutcomeRecord *record = &task->result->record;
+  task->undelivered = TRUE;
+  if (!is_complete (task->result))
+    return;
+  record->outcome = task->signo != 0 ? GT_OUTCOME_CANCELLED : GT_OUTCOME_HARD_TIMEOUT;
+  record->reason = task->signo != 0 ? GT_REASON_CANCELLED : GT_REASON_DEADLINE_HARD;
+  if (task->signo == 0)
+    record->asked_ns = task->limits.hard.ns;
+  record->told_ns = gt_instant_now ().ns;
+  gt_outcome_record_finish (record);
+}
+
 /* The rows that are still on their way to a reader. A signal does not wait for them. */
 static void
 wait_for_rows (Run *run)
 {
   GtQueryTask *task = run->task;
-  while (!gt_query_feed_is_over (run->feed) && task->signo == 0)
-    wait_once (run, GT_NEVER, NULL);
+  GtInstant until = rows_until (task);
+  while (!gt_query_feed_is_over (run->feed) && task->signo == 0
+         && gt_instant_until (gt_instant_now (), until) > 0)
+    wait_once (run, until, NULL);
   if (task->write_errno == 0)
     task->write_errno = gt_query_feed_errno (run->feed);
-  if (!gt_query_feed_is_over (run->feed))
+  if (!gt_query_feed_is_over (run->feed)) {
+    record_undelivered (task);
     return;
+  }
   task->problem = g_strdup (gt_query_feed_problem (run->feed));
   task->rows = gt_query_feed_rows (run->feed);
 }

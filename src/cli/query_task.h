@@ -17,6 +17,7 @@ typedef struct {
   gint64 waited_ns;     /* for the file */
   int signo;            /* that ended it; 0: none */
   int write_errno;      /* of the rows; EPIPE: nobody reads them any more */
+  gboolean undelivered; /* rows were still on their way when the limit or a signal ended it */
   char *problem;        /* an answer that is none; NULL */
   guint64 rows;
 } GtQueryTask;

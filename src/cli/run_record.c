@@ -1,7 +1,7 @@
 #include "cli/run_record.h"
 
+#include "cli/target.h"
 #include "os/error.h"
-#include "os/parse.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -13,42 +13,52 @@
 /* A copy of our own: the command keeps standard output and error, and no other descriptor passes to
  * it. */
 static gboolean
-open_fd (GtRunReport *report, int fd, GError **error)
+take_fd (GtRunReport *report, int fd, GError **error)
 {
-  int flags = fcntl (fd, F_GETFL);
-  if (flags < 0 || (flags & O_ACCMODE) == O_RDONLY)
-    return gt_os_fail (error, flags < 0 ? errno : EBADF, "--report: descriptor %d", fd);
-  report->fd = fcntl (fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
-  if (fd > STDERR_FILENO)
+  report->fd = gt_target_dup (fd, error);
+  if (report->fd >= 0 && fd > STDERR_FILENO)
     (void) fcntl (fd, F_SETFD, FD_CLOEXEC);
-  return report->fd >= 0 || gt_os_fail (error, errno, "--report: descriptor %d", fd);
+  return report->fd >= 0;
+}
+
+static int
+fd_of (const char *target)
+{
+  guint64 fd;
+  return g_ascii_string_to_unsigned (target, 10, 0, G_MAXINT, &fd, NULL)
+             ? (int) fd
+             : gt_target_own_fd (target);
+}
+
+static gboolean
+open_target (GtRunReport *report, const char *target, GtInstant until, GError **error)
+{
+  struct stat st;
+  if (*target == '\0')
+    return gt_os_fail (error, ENOENT, "the name");
+  if (fd_of (target) >= 0)
+    return take_fd (report, fd_of (target), error);
+  gboolean exists = lstat (target, &st) == 0;
+  if (exists && S_ISDIR (st.st_mode))
+    return gt_os_fail (error, EISDIR, "%s", target);
+  /* A device, a pipe or a link is written to: replacing its name would be a disaster. */
+  if (exists && !S_ISREG (st.st_mode)) {
+    report->fd = gt_target_open (target, until, error);
+    return report->fd >= 0;
+  }
+  report->mode = exists ? (int) (st.st_mode & 0777) : -1;
+  g_autofree char *folder = g_path_get_dirname (target);
+  return access (folder, W_OK | X_OK) == 0 || gt_os_fail (error, errno, "folder %s", folder);
 }
 
 gboolean
-gt_run_report_open (GtRunReport *report, const char *target, GError **error)
+gt_run_report_open (GtRunReport *report, const char *target, GtInstant until, GError **error)
 {
   *report = (GtRunReport){ .target = target, .fd = -1 };
-  if (target == NULL)
+  if (target == NULL || open_target (report, target, until, error))
     return TRUE;
-  guint64 fd;
-  if (strspn (target, "0123456789") == strlen (target) && *target != '\0')
-    return g_ascii_string_to_unsigned (target, 10, 0, G_MAXINT, &fd, error)
-           && open_fd (report, (int) fd, error);
-  if (*target == '\0')
-    return gt_os_fail (error, ENOENT, "--report");
-  struct stat st;
-  gboolean exists = lstat (target, &st) == 0;
-  if (exists && S_ISDIR (st.st_mode))
-    return gt_os_fail (error, EISDIR, "--report: %s", target);
-  /* A device, a pipe or a link (/dev/stdout) is written to: replacing its name would be a disaster.
-   */
-  if (exists && !S_ISREG (st.st_mode)) {
-    report->fd = open (target, O_WRONLY | O_APPEND | O_CLOEXEC | O_NOCTTY);
-    return report->fd >= 0 || gt_os_fail (error, errno, "--report: %s", target);
-  }
-  g_autofree char *folder = g_path_get_dirname (target);
-  return access (folder, W_OK | X_OK) == 0
-         || gt_os_fail (error, errno, "--report: folder %s", folder);
+  g_prefix_error (error, "--report: ");
+  return FALSE;
 }
 
 static gint64
@@ -94,6 +104,20 @@ write_all (int fd, const char *text, gsize length, GError **error)
 }
 
 gboolean
+gt_run_report_text (const GtRunReport *report, const char *json, GError **error)
+{
+  g_autofree char *line = g_strconcat (json, "\n", NULL);
+  if (report->fd >= 0)
+    return write_all (report->fd, line, strlen (line), error);
+  if (!g_file_set_contents_full (report->target, line, (gssize) strlen (line),
+                                 G_FILE_SET_CONTENTS_CONSISTENT,
+                                 report->mode >= 0 ? report->mode : 0666, error))
+    return FALSE;
+  return report->mode < 0 || chmod (report->target, (mode_t) report->mode) == 0
+         || gt_os_fail (error, errno, "--report: the permissions of %s", report->target);
+}
+
+gboolean
 gt_run_report_write (const GtRunReport *report, GtOutcomeRecord *record, GError **error)
 {
   if (report->target == NULL)
@@ -101,9 +125,5 @@ gt_run_report_write (const GtRunReport *report, GtOutcomeRecord *record, GError 
   record->told_ns = gt_instant_now ().ns;
   gt_outcome_record_finish (record);
   g_autofree char *json = gt_outcome_record_json (record);
-  g_autofree char *line = g_strconcat (json, "\n", NULL);
-  if (report->fd >= 0)
-    return write_all (report->fd, line, strlen (line), error);
-  return g_file_set_contents_full (report->target, line, (gssize) strlen (line),
-                                   G_FILE_SET_CONTENTS_CONSISTENT, 0666, error);
+  return gt_run_report_text (report, json, error);
 }

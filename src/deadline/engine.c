@@ -6,10 +6,13 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
+
+#define MOST_KIND_BYTES 256
 
 static void
 close_fd (int *fd)
@@ -153,11 +156,26 @@ gt_engine_order (GtEngine *engine, const GtOrder *order)
     wake_up (engine);
 }
 
+/* Whatever else the head says, it is short. */
+static gboolean
+fits_frame (const GtJobSpec *spec, GError **error)
+{
+  gsize body = spec->body != NULL ? g_bytes_get_size (spec->body) : 0, kind = strlen (spec->kind);
+  if (body <= GT_WIRE_BODY_BYTES && kind <= MOST_KIND_BYTES)
+    return TRUE;
+  g_set_error (error, GT_DEADLINE_ERROR, GT_DEADLINE_ERROR_TOO_LARGE,
+               "a job of %" G_GSIZE_FORMAT " bytes is too large: at most %u, and %d for its kind",
+               body + kind, GT_WIRE_BODY_BYTES, MOST_KIND_BYTES);
+  return FALSE;
+}
+
 guint64
 gt_engine_submit (GtEngine *engine, const GtJobSpec *spec, GError **error)
 {
   g_return_val_if_fail (spec->kind != NULL && spec->done != NULL, 0);
   GtOrder order = { .kind = GT_ORDER_SUBMIT };
+  if (!fits_frame (spec, error))
+    return 0;
   gboolean wake = FALSE;
   order.job = gt_job_new (0, spec, gt_instant_now (), engine->options.answer_bytes);
   pthread_mutex_lock (&engine->lock);

@@ -110,7 +110,8 @@ typedef struct {
 } GtJobSpec;
 
 /* Queues it and returns at once; jobs are begun in order. The id is never 0 and never used twice by
- * this engine. 0 with `error` (STOPPED) once the engine is being freed. */
+ * this engine. 0 with `error`: STOPPED once the engine is being freed, TOO_LARGE for a body that no
+ * frame can carry (64 MiB). */
 guint64 gt_engine_submit (GtEngine *engine, const GtJobSpec *spec, GError **error);
 
 /* Asks for the job's end: one that waits is answered at once, one that runs is interrupted and

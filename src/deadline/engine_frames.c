@@ -35,12 +35,16 @@ on_hello (GtLink *link, GtFrame *frame)
 static void
 on_ready (GtLink *link, GtFrame *frame)
 {
-  (void) frame;
-  if (link->greeted) {
+  g_auto (GtReady) ready = { 0 };
+  g_autoptr (GError) error = NULL;
+  if (!gt_ready_parse (frame, &ready, &error))
+    refuse (link, error->message);
+  else if (!link->greeted)
+    refuse (link, "the executor is ready without having said hello");
+  else {
     link->ready = TRUE;
     gt_link_try_warm (link);
-  } else
-    refuse (link, "the executor is ready without having said hello");
+  }
 }
 
 static void
@@ -76,9 +80,25 @@ part_of (GtFrame *frame)
 }
 
 static void
-on_part (GtLink *link, GtFrame *frame)
+on_chunk (GtLink *link, GtFrame *frame)
 {
-  gt_slot_part (link->slot, frame->job, part_of (frame));
+  g_auto (GtChunk) head = { 0 };
+  g_autoptr (GError) error = NULL;
+  if (gt_chunk_parse (frame, &head, &error))
+    gt_slot_part (link->slot, frame->job, part_of (frame));
+  else
+    refuse (link, error->message);
+}
+
+static void
+on_memfd (GtLink *link, GtFrame *frame)
+{
+  g_auto (GtMemfd) head = { 0 };
+  g_autoptr (GError) error = NULL;
+  if (gt_memfd_parse (frame, &head, &error))
+    gt_slot_part (link->slot, frame->job, part_of (frame));
+  else
+    refuse (link, error->message);
 }
 
 static void
@@ -119,7 +139,7 @@ gt_link_on_frame (GtLink *link, GtFrame *frame)
 {
   static void (*const takers[]) (GtLink *, GtFrame *) = {
     [GT_WIRE_HELLO] = on_hello,       [GT_WIRE_READY] = on_ready,   [GT_WIRE_ACK] = on_ack,
-    [GT_WIRE_PROGRESS] = on_progress, [GT_WIRE_CHUNK] = on_part,    [GT_WIRE_MEMFD] = on_part,
+    [GT_WIRE_PROGRESS] = on_progress, [GT_WIRE_CHUNK] = on_chunk,   [GT_WIRE_MEMFD] = on_memfd,
     [GT_WIRE_RESULT] = on_result,     [GT_WIRE_ERROR] = on_failure, [GT_WIRE_REFUSED] = on_failure,
     [GT_WIRE_END] = on_end,
   };

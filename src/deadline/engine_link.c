@@ -172,11 +172,9 @@ gt_link_send (GtLink *link, GtWireType type, guint64 job, const char *head, GByt
                     .body_bytes = body_bytes,
                     .fd = -1 };
   guint8 header[GT_WIRE_HEADER_BYTES];
-  g_autoptr (GError) error = NULL;
-  if (!gt_wire_encode_header (&frame, header, &error)) {
-    gt_slot_garbage (link->slot, error->message);
-    return;
-  }
+  /* Everything is of our own making, and jobs were measured when they were handed in. */
+  if (!gt_wire_encode_header (&frame, header, NULL))
+    g_assert_not_reached ();
   gboolean idle = link->out.length == 0;
   gsize inlined = body_bytes <= 4096 ? body_bytes : 0;
   gsize n = sizeof header + frame.head_bytes + inlined;
@@ -319,8 +317,16 @@ gt_link_on_socket (GtLink *link, guint32 events)
 void
 gt_link_try_warm (GtLink *link)
 {
-  if (!link->ready || gt_family_command_pid (link->family) == 0)
+  if (!link->ready)
     return;
+  if (gt_family_command_pid (link->family) == 0) {
+    /* It will not be known later either: its handle did not come, or there is no /proc. */
+    if (gt_family_state (link->family) == GT_FAMILY_RUNNING)
+      gt_slot_garbage (link->slot,
+                       "its process cannot be looked at: there are no descriptors left, "
+                       "or /proc is not there");
+    return;
+  }
   link->ready = FALSE;
   gt_slot_warm (link->slot, link->threads, link->fds);
 }

@@ -113,17 +113,26 @@ add_stat (Sum *sum, int folder)
 }
 
 static void
-add_member (pid_t pid, gpointer data)
+add_pid (pid_t pid, gpointer data)
 {
-  Sum *sum = data;
-  if (++sum->members > MOST_MEMBERS)
-    return;
-  int folder = process_folder (pid);
-  if (folder < 0)
-    return;
-  add_stat (sum, folder);
-  (void) each_child (folder, add_member, sum);
-  close (folder);
+  g_array_append_val ((GArray *) data, pid);
+}
+
+/* A list that grows while it is walked: a tree may be deeper than a stack. */
+static void
+add_members (int keeper, Sum *sum)
+{
+  g_autoptr (GArray) pids = g_array_new (FALSE, FALSE, sizeof (pid_t));
+  (void) each_child (keeper, add_pid, pids);
+  for (guint i = 0; i < pids->len && i < MOST_MEMBERS; i++) {
+    int folder = process_folder (g_array_index (pids, pid_t, i));
+    if (folder < 0)
+      continue;
+    add_stat (sum, folder);
+    (void) each_child (folder, add_pid, pids);
+    close (folder);
+  }
+  sum->members = pids->len;
 }
 
 /* --- a kernel without the list of children --- */
@@ -202,7 +211,7 @@ static void
 look_at_all (GtLink *link, int keeper, GtUsage *usage)
 {
   Sum sum = { 0 };
-  (void) each_child (keeper, add_member, &sum);
+  add_members (keeper, &sum);
   if (sum.members == 0)
     return;
   usage->processes = sum.members;

@@ -8,7 +8,8 @@
   X (UNENFORCEABLE, "a limit that cannot be enforced here")                                        \
   X (ENVIRONMENT, "GILOTINE_DEADLINE is not what it must be")                                      \
   X (OPTION, "an engine cannot be made of these options")                                          \
-  X (STOPPED, "the engine is stopping and takes no job")
+  X (STOPPED, "the engine is stopping and takes no job")                                           \
+  X (TOO_LARGE, "a job that does not fit into a frame")
 
 typedef enum {
 #define X(name, text) GT_DEADLINE_ERROR_##name,

@@ -1,6 +1,7 @@
 /* Jobs, their answers, and which outcome an answer or an end is. */
 #include "deadline/job.h"
 
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -14,6 +15,16 @@ gt_part_new (int type, const void *head, gsize head_bytes, const void *body, gsi
   part->body = body_bytes > 0 ? g_bytes_new (body, body_bytes) : NULL;
   part->fd = fd;
   return part;
+}
+
+gsize
+gt_part_bytes (const GtPart *part)
+{
+  struct stat st;
+  gsize bytes = part->body != NULL ? g_bytes_get_size (part->body) : 0;
+  if (part->fd >= 0 && fstat (part->fd, &st) == 0 && st.st_size > 0)
+    bytes += (gsize) st.st_size;
+  return bytes;
 }
 
 void

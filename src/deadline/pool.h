@@ -27,8 +27,10 @@ struct _GtJob {
   GtJobResult *result; /* what has come so far; its record grows with the job */
   GtInstant hard;      /* in force: a cancel brings it forward */
   gboolean cancelled;
-  gboolean settled;     /* the outcome stands: the answer is complete */
-  gsize answer_so_far;  /* bytes */
+  gboolean settled;      /* the outcome stands: the answer is complete */
+  gsize answer_so_far;   /* bytes of bodies and memory files */
+  gsize overhead_so_far; /* bytes of heads and of what holds the parts */
+  guint files_so_far;
   gint64 cpu_before_ns; /* the executor's, when the job began */
   GtSlot *slot;         /* NULL while it waits */
   GList *link;          /* in the queue while it waits */
@@ -158,6 +160,8 @@ void gt_slot_closed (GtSlot *slot);
 void gt_slot_died (GtSlot *slot); /* the executor's process has ended */
 void gt_slot_reaped (GtSlot *slot);
 
+/* What the answer grows by: its body, or its memory file. */
+gsize gt_part_bytes (const GtPart *part);
 GtPart *gt_part_new (int type, const void *head, gsize head_bytes, const void *body,
                      gsize body_bytes, int fd);
 

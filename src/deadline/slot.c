@@ -14,6 +14,12 @@
 #define LONG_JOB_NS                                                                                \
   (1 * GT_NSEC_PER_MSEC) /* from here on a whole look at its family does not matter */
 
+/* What an answer costs beside its bytes: its parts, their heads, and descriptors while they are
+ * kept. The executor counts bytes alone, so that this is bounded apart from them. */
+#define PART_BYTES     128
+#define OVERHEAD_BYTES ((gsize) 1 << 20)
+#define MOST_FILES     64
+
 static const GtPoolWorld *
 world_of (const GtSlot *slot)
 {
@@ -378,8 +384,13 @@ static gboolean
 count_bytes (GtSlot *slot, const GtPart *part)
 {
   GtJob *job = slot->job;
-  job->answer_so_far += part->body != NULL ? g_bytes_get_size (part->body) : 0;
-  if (job->answer_bytes == 0 || job->answer_so_far <= job->answer_bytes)
+  job->answer_so_far += gt_part_bytes (part);
+  job->overhead_so_far += PART_BYTES + (part->head != NULL ? g_bytes_get_size (part->head) : 0);
+  job->files_so_far += part->fd >= 0;
+  if (job->answer_bytes == 0
+      || (job->answer_so_far <= job->answer_bytes
+          && job->overhead_so_far <= job->answer_bytes + OVERHEAD_BYTES
+          && (job->part != NULL || job->files_so_far <= MOST_FILES)))
     return TRUE;
   slot->over = GT_REASON_RESULT;
   g_autofree char *limit = g_format_size_full (job->answer_bytes, G_FORMAT_SIZE_IEC_UNITS);

@@ -42,11 +42,24 @@ line_due (const GtSlot *slot)
   return earlier (due, gt_instant_add (slot->line, -LINE_CLEAR_NS));
 }
 
+/* Those that were started together are not replaced together: the spare would be gone with them. */
+static gboolean
+one_is_away (const GtPool *pool)
+{
+  for (guint i = 0; i < pool->slots->len; i++) {
+    const GtSlot *slot = pool->slots->pdata[i];
+    if (slot->state == GT_SLOT_EMPTY || slot->state == GT_SLOT_STARTING
+        || slot->state == GT_SLOT_RETIRING)
+      return TRUE;
+  }
+  return FALSE;
+}
+
 static GtInstant
 age_due (const GtSlot *slot)
 {
   gint64 age = slot->pool->options.recycle_age_ns;
-  return age > 0 ? gt_instant_add (slot->warm, age) : GT_NEVER;
+  return age > 0 && !one_is_away (slot->pool) ? gt_instant_add (slot->warm, age) : GT_NEVER;
 }
 
 GtInstant

@@ -54,6 +54,7 @@ typedef struct {
   int signal_fd;
   int deadline_fd;     /* timer; -1 = none */
   int watch_fd;        /* timer; -1 = nothing is watched */
+  int children_fd;     /* /proc's list of our children; -1 = it has none */
   pid_t command_pid;   /* 0 = none or reaped */
   pid_t command_group; /* its process group; 0 = ours or none */
   int command_status;  /* wait status, valid once command_pid is 0 again */
@@ -93,9 +94,11 @@ typedef struct {
   size_t length, capacity;
 } Members;
 
+/* Opened once and kept: a family of the same user can lower our limit of descriptors. */
+int open_own_children (void);
 /* Our children, by number: safe to signal, because only we reap them. Replaces *members. False when
  * /proc cannot tell. */
-bool list_children (Members *members);
+bool list_children (const Init *init, Members *members);
 /* Adds the children of one process, of all its threads or of the first only. */
 void add_children (Members *members, pid_t pid, bool all_threads);
 /* Everybody of the family but us, ended ones included: by cgroup, by namespace, or by walking down

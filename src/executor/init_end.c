@@ -169,11 +169,11 @@ kill_child (pid_t pid, pid_t *last_group)
 
 /* True when a child was found that was not dying already. */
 static bool
-kill_children (Members *members)
+kill_children (const Init *init, Members *members)
 {
   bool news = false;
   pid_t last_group = 0;
-  if (!list_children (members))
+  if (!list_children (init, members))
     return false;
   for (size_t i = 0; i < members->length; i++) {
     const pid_t pid = members->items[i].pid;
@@ -206,13 +206,13 @@ kill_below (Members *members)
 /* A quiet round found nobody new. The walk down the tree costs tens of microseconds a process, so
  * it is taken in the first of them, and then now and then. */
 static bool
-kill_tree (void)
+kill_tree (const Init *init)
 {
   enum { WALK_EVERY = 8 };
   static Members members;
   static unsigned quiet;
   const bool news
-      = kill_children (&members) || (quiet++ % WALK_EVERY == 0 && kill_below (&members));
+      = kill_children (init, &members) || (quiet++ % WALK_EVERY == 0 && kill_below (&members));
   quiet = news ? 0 : quiet;
   return news;
 }
@@ -225,7 +225,7 @@ kill_round (const Init *init)
   if (init->options.pgroup && init->command_pid > 0 && init->command_group > 0)
     (void) kill (-init->command_group, SIGKILL);
   if (!init->is_pid1)
-    return kill_tree ();
+    return kill_tree (init);
   (void) kill (-1, SIGKILL);
   return false;
 }

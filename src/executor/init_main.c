@@ -222,7 +222,7 @@ watch (Init *init)
       { .fd = init->signal_fd, .events = POLLIN },
     };
     if (poll (fds, sizeof fds / sizeof *fds, -1) < 0 && errno != EINTR)
-      die (init, "poll");
+      end_now (init, GT_FAMILY_CAUSE_SIGNAL); /* the family has lowered our limit of descriptors */
     /* Orders first: a death that the owner has caused is none of the command's own accord. */
     take_orders (init);
     if (fds[1].revents != 0)
@@ -246,13 +246,10 @@ static void
 close_all_but_ours (const Init *init)
 {
   const int standalone = init->options.status_fd < 0 ? STDERR_FILENO : -1;
-  const int ours[] = { init->options.lifeline_fd,
-                       init->options.status_fd,
-                       init->options.owner_fd,
-                       init->signal_fd,
-                       init->deadline_fd,
-                       init->watch_fd,
-                       standalone };
+  const int ours[] = { init->options.lifeline_fd, init->options.status_fd,
+                       init->options.owner_fd,    init->signal_fd,
+                       init->deadline_fd,         init->watch_fd,
+                       init->children_fd,         standalone };
   const size_t n = sizeof ours / sizeof *ours;
   for (int from = 0;;) {
     int next = -1;
@@ -311,6 +308,7 @@ set_up (Init *init)
   if (init->options.status_fd >= 0)
     (void) fcntl (init->options.status_fd, F_SETFL,
                   fcntl (init->options.status_fd, F_GETFL) | O_NONBLOCK);
+  init->children_fd = open_own_children ();
   init->deadline_fd = -1;
   if (init->options.deadline_ns != INT64_MAX)
     set_deadline (init, init->options.deadline_ns);

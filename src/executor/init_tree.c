@@ -23,12 +23,9 @@ append (Members *members, pid_t pid, pid_t parent)
 }
 
 /* Numbers separated by anything, read in pieces: one may be cut by the end of a piece. */
-static bool
-append_numbers (Members *members, const char *path, pid_t parent)
+static void
+append_from (Members *members, int fd, pid_t parent)
 {
-  int fd = open (path, O_RDONLY | O_CLOEXEC);
-  if (fd < 0)
-    return false;
   char piece[16384];
   long number = 0;
   bool in_number = false;
@@ -42,9 +39,18 @@ append_numbers (Members *members, const char *path, pid_t parent)
         number = 0;
         in_number = false;
       }
-  close (fd);
   if (in_number)
     append (members, (pid_t) number, parent);
+}
+
+static bool
+append_numbers (Members *members, const char *path, pid_t parent)
+{
+  int fd = open (path, O_RDONLY | O_CLOEXEC);
+  if (fd < 0)
+    return false;
+  append_from (members, fd, parent);
+  close (fd);
   return true;
 }
 
@@ -79,13 +85,22 @@ append_by_parent (Members *members, pid_t parent)
   return true;
 }
 
+int
+open_own_children (void)
+{
+  return open ("/proc/thread-self/children", O_RDONLY | O_CLOEXEC);
+}
+
 bool
-list_children (Members *members)
+list_children (const Init *init, Members *members)
 {
   members->length = 0;
   const pid_t self = getpid ();
-  return append_numbers (members, "/proc/thread-self/children", self)
-         || append_by_parent (members, self);
+  if (init->children_fd < 0)
+    return append_by_parent (members, self);
+  (void) lseek (init->children_fd, 0, SEEK_SET);
+  append_from (members, init->children_fd, self);
+  return true;
 }
 
 void
@@ -122,7 +137,7 @@ list_members (const Init *init, Members *members)
       && snprintf (path, sizeof path, "%s/cgroup.procs", init->options.cgroup2) < PATH_MAX
       && append_numbers (members, path, 0))
     return;
-  list_children (members);
+  (void) list_children (init, members);
   /* The list grows while it is walked; a child that moves up to us meanwhile would be met again,
    * but only in the next list. */
   for (size_t i = 0; i < members->length; i++)

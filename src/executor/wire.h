@@ -13,6 +13,7 @@
 #define GT_WIRE_MAGIC      0x01787467U
 #define GT_WIRE_HEAD_BYTES 65536
 #define GT_WIRE_HEAD_DEPTH 16
+#define GT_WIRE_BODY_BYTES (64U << 20) /* of a job and of its result */
 /* A job id of a frame that belongs to no job. Ids of jobs are never 0 and never used twice. */
 #define GT_WIRE_NO_JOB 0
 
@@ -28,11 +29,11 @@ typedef enum { GT_WIRE_FROM_EXECUTOR, GT_WIRE_FROM_ENGINE } GtWireSide;
   X (PROGRESS, 4, EXECUTOR, TRUE, TRUE, 0, FALSE, "how far the job is")                            \
   X (CHUNK, 5, EXECUTOR, TRUE, TRUE, 1 << 20, FALSE, "a piece of the result")                      \
   X (MEMFD, 6, EXECUTOR, TRUE, TRUE, 0, TRUE, "a whole result in a sealed memory file")            \
-  X (RESULT, 7, EXECUTOR, TRUE, TRUE, 64 << 20, FALSE, "the answer: a value")                      \
+  X (RESULT, 7, EXECUTOR, TRUE, TRUE, GT_WIRE_BODY_BYTES, FALSE, "the answer: a value")            \
   X (ERROR, 8, EXECUTOR, TRUE, TRUE, 1 << 20, FALSE, "the answer: the job failed")                 \
   X (REFUSED, 9, EXECUTOR, TRUE, TRUE, 0, FALSE, "the answer: the job was not begun")              \
   X (END, 10, EXECUTOR, TRUE, TRUE, 0, FALSE, "facts; the job's last frame, after its answer")     \
-  X (JOB, 32, ENGINE, TRUE, TRUE, 64 << 20, FALSE, "do this")                                      \
+  X (JOB, 32, ENGINE, TRUE, TRUE, GT_WIRE_BODY_BYTES, FALSE, "do this")                            \
   X (INTERRUPT, 33, ENGINE, TRUE, FALSE, 0, FALSE, "stop that job, if it is the one you run")      \
   X (RESET, 34, ENGINE, FALSE, FALSE, 0, FALSE, "forget all state, answer ready; only when idle")  \
   X (BYE, 35, ENGINE, FALSE, FALSE, 0, FALSE, "exit with 0; only when idle")

@@ -63,9 +63,13 @@ on_started (GtFamily *family, const News *news)
       (void) gt_family_signal (family, signo, FALSE, NULL);
 }
 
+/* Of a start that was none. Later it is not believed: the command runs, and what is left of it must
+ * be looked for. */
 static void
 on_failed (GtFamily *family, const News *news)
 {
+  if (family->state != GT_FAMILY_STARTING)
+    return;
   family->state = GT_FAMILY_FAILED;
   family->exec_errno = (int) news->values[0];
 }
@@ -74,7 +78,7 @@ static void
 on_refused (GtFamily *family, const News *news)
 {
   on_failed (family, news);
-  family->refused = TRUE;
+  family->refused = family->state == GT_FAMILY_FAILED;
 }
 
 static void
@@ -234,20 +238,27 @@ search (GtFamily *family)
 }
 
 static void
+search_again_soon (GtFamily *family)
+{
+  family->search_fd = timerfd_create (CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+  if (family->search_fd < 0)
+    return; /* gt_family_kill() tries again */
+  const struct timespec every = { 0, SEARCH_EVERY_NS };
+  const struct itimerspec timer = { every, every };
+  struct epoll_event event = { .events = EPOLLIN };
+  timerfd_settime (family->search_fd, 0, &timer, NULL);
+  epoll_ctl (family->epoll_fd, EPOLL_CTL_ADD, family->search_fd, &event);
+}
+
+static void
 become_lost (GtFamily *family)
 {
   family->state = GT_FAMILY_LOST;
   family->was_lost = TRUE;
   family->report.keeper_killed = TRUE;
   search (family);
-  if (family->state != GT_FAMILY_LOST)
-    return;
-  family->search_fd = timerfd_create (CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-  const struct timespec every = { 0, SEARCH_EVERY_NS };
-  const struct itimerspec timer = { every, every };
-  struct epoll_event event = { .events = EPOLLIN };
-  timerfd_settime (family->search_fd, 0, &timer, NULL);
-  epoll_ctl (family->epoll_fd, EPOLL_CTL_ADD, family->search_fd, &event);
+  if (family->state == GT_FAMILY_LOST)
+    search_again_soon (family);
 }
 
 static void
@@ -377,6 +388,8 @@ hurry (const GtFamily *family)
 void
 gt_family_kill (GtFamily *family)
 {
+  if (family->state == GT_FAMILY_LOST && family->search_fd < 0)
+    search_again_soon (family);
   if (family->keeper_pidfd < 0)
     return;
   gboolean again = family->killed_at.ns != GT_NEVER.ns;

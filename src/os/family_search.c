@@ -86,29 +86,27 @@ is_adopted (const GtFamily *family, const GtProcStat *stat)
 }
 
 static gboolean
-has_mark (const GtFamily *family, GtProcReader *reader)
+has_mark (const GtFamily *family, GtProcReader *reader, gboolean *unseen)
 {
-  return gt_proc_reader_file (reader, "environ", MAX_ENVIRON) == GT_PROC_READ_OK
-         && family->mark != NULL
+  if (family->mark == NULL)
+    return FALSE;
+  GtProcRead got = gt_proc_reader_file (reader, "environ", MAX_ENVIRON);
+  *unseen = got == GT_PROC_READ_FAILED;
+  return got == GT_PROC_READ_OK
          && memmem (reader->buffer, reader->length, family->mark, strlen (family->mark)) != NULL;
 }
 
-/* 1 when it was a living member. The handle is opened before the process is looked at: what is
- * killed is what was seen. */
-static guint
-visit (const GtFamily *family, GtProcReader *reader, pid_t pid, GString *names)
+static gboolean
+visit_open (const GtFamily *family, GtProcReader *reader, pid_t pid, int pidfd, GString *names)
 {
-  int pidfd = gt_pidfd_open (pid);
   GtProcStat stat;
-  if (pidfd < 0)
-    return 0;
-  if (gt_proc_reader_enter (reader, pid, &stat) != GT_PROC_READ_OK) {
-    close (pidfd);
-    return 0;
-  }
+  GtProcRead got = gt_proc_reader_enter (reader, pid, &stat);
+  if (got != GT_PROC_READ_OK)
+    return got == GT_PROC_READ_FAILED;
+  gboolean unseen = FALSE;
   gboolean adopted = is_adopted (family, &stat);
   gboolean dead = stat.state == 'Z' || stat.state == 'X';
-  gboolean member = adopted || (!dead && has_mark (family, reader));
+  gboolean member = adopted || (!dead && has_mark (family, reader, &unseen));
   gt_proc_reader_leave (reader);
   if (member && !dead) {
     (void) gt_pidfd_signal (pidfd, SIGKILL);
@@ -118,8 +116,20 @@ visit (const GtFamily *family, GtProcReader *reader, pid_t pid, GString *names)
   GtReaped reaped;
   if (adopted && dead)
     (void) gt_pidfd_reap (pidfd, &reaped);
+  return member || unseen;
+}
+
+/* TRUE when it was a member, or may be one: who is short of descriptors has not looked. The handle
+ * is opened before the process is looked at: what is killed is what was seen. */
+static gboolean
+visit (const GtFamily *family, GtProcReader *reader, pid_t pid, GString *names)
+{
+  int pidfd = gt_pidfd_open (pid);
+  if (pidfd < 0)
+    return errno != ESRCH && errno != EINVAL; /* EINVAL: a thread's number, no process */
+  gboolean found = visit_open (family, reader, pid, pidfd, names);
   close (pidfd);
-  return member;
+  return found;
 }
 
 /* Of the processes above `pid`, whether one is the keeper. */

@@ -9,15 +9,29 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 /* --- cases, each in a domain --- */
+
+static void
+wait_for_orphans (void)
+{
+  GtInstant until = in (5 * S);
+  while (gt_instant_until (gt_instant_now (), until) > 0
+         && (waitpid (-1, NULL, WNOHANG) > 0 || our_children () > 0))
+    g_usleep (1000);
+  gt_sweep_folder (temp_root);
+  g_assert_cmpuint (our_children (), ==, 0);
+}
 
 static void
 values_errors_and_parts_come_back (GtDomain domain)
@@ -111,6 +125,7 @@ executors_that_break_are_replaced (GtDomain domain)
     { "half; exit 3", GT_OUTCOME_DIED, GT_REASON_EXIT, 3, -1 },
     { "garbage 500; hang", GT_OUTCOME_DIED, GT_REASON_PROTOCOL, -1, SIGKILL },
     { "badhead", GT_OUTCOME_DIED, GT_REASON_PROTOCOL, -1, SIGKILL },
+    { "badchunk; value 3", GT_OUTCOME_DIED, GT_REASON_PROTOCOL, -1, SIGKILL },
     { "wrongjob 99999", GT_OUTCOME_DIED, GT_REASON_PROTOCOL, -1, SIGKILL },
     { "result 3; result 3; end", GT_OUTCOME_DIED, GT_REASON_PROTOCOL, -1, SIGKILL },
     { "end", GT_OUTCOME_DIED, GT_REASON_PROTOCOL, -1, SIGKILL },
@@ -161,6 +176,129 @@ what_is_left_behind_is_killed_before_the_answer (GtDomain domain)
     g_usleep (1000);
   g_assert_cmpuint (gt_engine_stats (engine).killed, ==, 4);
   finish (engine);
+}
+
+/* Its keeper has the user of the family, in a PID namespace too: it can be harmed, and then the
+ * family ends, whole. */
+static void
+who_harms_its_keeper_ends_with_it (GtDomain domain)
+{
+  GtEngine *engine = warm_engine (domain);
+  for (int i = 0; i < 3; i++) {
+    g_autoptr (GtJobResult) result = run (engine, "daemon 60000; starve; burn 60000", 0, 20000);
+    g_assert_cmpint (result->record.outcome, ==, GT_OUTCOME_DIED);
+    assert_fine (engine);
+    assert_keepers_only (engine, 2);
+  }
+  finish (engine);
+}
+
+/* The look at a family must not need a stack as deep as the family. */
+static void
+a_deep_family_is_looked_at (void)
+{
+  pthread_attr_t small, before;
+  g_assert_cmpint (pthread_getattr_default_np (&before), ==, 0);
+  g_assert_cmpint (pthread_attr_init (&small), ==, 0);
+  g_assert_cmpint (pthread_attr_setstacksize (&small, 512 << 10), ==, 0);
+  g_assert_cmpint (pthread_setattr_default_np (&small), ==, 0);
+  GtEngine *engine = warm_engine (GT_DOMAIN_AUTO);
+  g_assert_cmpint (pthread_setattr_default_np (&before), ==, 0);
+  g_autoptr (GtJobResult) result = run (engine, "deep 300; value 3", 0, 60000);
+  assert_outcome (result, GT_OUTCOME_VALUE, GT_REASON_ANSWER);
+  g_assert_cmpint (result->record.leftovers, >=, 1);
+  assert_fine (engine);
+  finish (engine);
+  pthread_attr_destroy (&small);
+  pthread_attr_destroy (&before);
+}
+
+static GtJobResult *
+run_with_answer_of (GtEngine *engine, const char *steps, gsize answer_bytes)
+{
+  GtJobSpec spec = job_of (steps, (GtLimitsAsked){ .hard_ns = 60 * S });
+  spec.answer_bytes = answer_bytes;
+  g_autoptr (GBytes) body = spec.body;
+  return gt_engine_run (engine, &spec, NULL);
+}
+
+static void
+an_answer_is_bounded_in_all_it_costs (void)
+{
+  g_autoptr (GString) files = g_string_new (NULL);
+  for (int i = 0; i < 65; i++)
+    g_string_append (files, "memfd 1;");
+  g_string_append (files, "value 3");
+  const struct {
+    const char *steps;
+    gsize bytes;
+  } cases[] = { { "memfd 4097; value 3", 4099 },
+                { "chunks 2 2000; value 100", 4099 },
+                { "chunks 20000 0; value 3", 4099 }, /* what holds them */
+                { files->str, 1 << 20 } };
+  GtEngine *engine = warm_engine (GT_DOMAIN_AUTO);
+  for (guint i = 0; i < G_N_ELEMENTS (cases); i++) {
+    g_autoptr (GtJobResult) result = run_with_answer_of (engine, cases[i].steps, cases[i].bytes);
+    assert_outcome (result, GT_OUTCOME_UNSENDABLE, GT_REASON_RESULT);
+    g_assert_cmpuint (result->parts->len, ==, 0);
+  }
+  g_autoptr (GtJobResult) fits = run_with_answer_of (engine, "memfd 4096; value 3", 4099);
+  assert_outcome (fits, GT_OUTCOME_VALUE, GT_REASON_ANSWER);
+  finish (engine);
+}
+
+static void
+a_job_that_no_frame_can_carry_is_refused (void)
+{
+  GtEngine *engine = warm_engine (GT_DOMAIN_AUTO);
+  g_autoptr (GError) error = NULL;
+  g_autofree char *kind = g_strnfill (1000, 'k');
+  g_autoptr (GBytes) large = g_bytes_new_take (g_malloc0 ((64 << 20) + 1), (64 << 20) + 1);
+  GtJobSpec spec = { .kind = "steps", .body = large, .limits = GT_LIMITS_NONE, .done = tally };
+  g_assert_cmpuint (gt_engine_submit (engine, &spec, &error), ==, 0);
+  g_assert_error (error, GT_DEADLINE_ERROR, GT_DEADLINE_ERROR_TOO_LARGE);
+  g_clear_error (&error);
+  spec = (GtJobSpec){ .kind = kind, .limits = GT_LIMITS_NONE, .done = tally };
+  g_assert_cmpuint (gt_engine_submit (engine, &spec, &error), ==, 0);
+  g_assert_error (error, GT_DEADLINE_ERROR, GT_DEADLINE_ERROR_TOO_LARGE);
+  assert_fine (engine);
+  g_assert_cmpuint (gt_engine_stats (engine).killed, ==, 0);
+  finish (engine);
+}
+
+/* Every descriptor that is left; a member that cannot be looked at may be alive. */
+static void
+nothing_is_gone_that_could_not_be_looked_for (void)
+{
+  const char *argv[] = { "sh", "-c", "setsid sleep 60 & exec sleep 60", NULL };
+  GtFamilySpec spec = GT_FAMILY_SPEC_INIT;
+  spec.argv = argv;
+  spec.domain = GT_DOMAIN_SUBREAPER;
+  g_autoptr (GError) error = NULL;
+  GtFamily *family = gt_family_spawn (&spec, &error);
+  g_assert_no_error (error);
+  struct rlimit before;
+  g_assert_cmpint (getrlimit (RLIMIT_NOFILE, &before), ==, 0);
+  const struct rlimit few = { 64, before.rlim_max };
+  g_usleep (200000); /* the shell has started its child: else the test shows less */
+  g_assert_cmpint (setrlimit (RLIMIT_NOFILE, &few), ==, 0);
+  g_autoptr (GArray) taken = g_array_new (FALSE, FALSE, sizeof (int));
+  for (int fd; (fd = open ("/dev/null", O_RDONLY | O_CLOEXEC)) >= 0;)
+    g_array_append_val (taken, fd);
+  close (g_array_index (taken, int, 0)); /* the one that the search opens first */
+  kill (gt_family_root_pid (family), SIGKILL);
+  GtInstant until = in (S);
+  while (gt_instant_until (gt_instant_now (), until) > 0
+         && gt_family_poll (family) != GT_FAMILY_GONE)
+    g_usleep (2000);
+  GtFamilyState state = gt_family_state (family);
+  for (guint i = 1; i < taken->len; i++)
+    close (g_array_index (taken, int, i));
+  g_assert_cmpint (setrlimit (RLIMIT_NOFILE, &before), ==, 0);
+  g_assert_cmpint (state, ==, GT_FAMILY_LOST);
+  g_assert_true (gt_family_end (family, in (20 * S), &error));
+  gt_family_free (family);
+  wait_for_orphans ();
 }
 
 static void
@@ -499,17 +637,6 @@ alive_after (int signo, gint64 ns)
 }
 
 static void
-wait_for_orphans (void)
-{
-  GtInstant until = in (5 * S);
-  while (gt_instant_until (gt_instant_now (), until) > 0
-         && (waitpid (-1, NULL, WNOHANG) > 0 || our_children () > 0))
-    g_usleep (1000);
-  gt_sweep_folder (temp_root);
-  g_assert_cmpuint (our_children (), ==, 0);
-}
-
-static void
 a_stopped_engine_still_holds_its_limits (void)
 {
   /* Of two only the spare is left: the keeper has ended the other at the second line. */
@@ -575,8 +702,13 @@ main (int argc, char **argv)
   add_in_domains ("soft", soft_limits_are_told_apart);
   add_in_domains ("broken", executors_that_break_are_replaced);
   add_in_domains ("left-behind", what_is_left_behind_is_killed_before_the_answer);
+  add_in_domains ("harmed", who_harms_its_keeper_ends_with_it);
   add_in_domains ("limits", limits_of_memory_and_cpu_hold);
   add_in_domains ("undead", the_undead_are_told_and_replaced);
+  g_test_add_func ("/engine/deep", a_deep_family_is_looked_at);
+  g_test_add_func ("/engine/bounded", an_answer_is_bounded_in_all_it_costs);
+  g_test_add_func ("/engine/too-large", a_job_that_no_frame_can_carry_is_refused);
+  g_test_add_func ("/engine/no-descriptors", nothing_is_gone_that_could_not_be_looked_for);
   g_test_add_func ("/engine/threads", many_threads_get_one_answer_each);
   g_test_add_func ("/engine/stream", parts_are_handed_over_and_can_be_held);
   g_test_add_func ("/engine/stop", a_stop_answers_what_runs_and_what_waits);

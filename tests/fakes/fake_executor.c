@@ -11,6 +11,7 @@
 #include "os/clock.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -18,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -61,6 +63,9 @@ typedef struct {
   X (memfd, 1, "memfd BYTES: a memory file of zeros")                                              \
   X (child, 1, "child MS: leaves a child that sleeps so long")                                     \
   X (daemon, 1, "daemon MS: the same in a session of its own, given away")                         \
+  X (deep, 1, "deep N: leaves N processes, each the child of the one before")                      \
+  X (starve, 0, "starve: takes the keeper's descriptors, and wakes it by an orphan")               \
+  X (badchunk, 0, "badchunk: a chunk whose head is no JSON")                                       \
   X (thread, 0, "thread: leaves a thread")                                                         \
   X (leakfd, 0, "leakfd: leaves a descriptor open")                                                \
   X (grow, 1, "grow BYTES: of touched memory")                                                     \
@@ -440,6 +445,47 @@ static void
 do_daemon (Fake *fake G_GNUC_UNUSED, char **args)
 {
   leave_child (args[0], TRUE);
+}
+
+/* Goes on when the last of them is there. */
+static void
+do_deep (Fake *fake G_GNUC_UNUSED, char **args)
+{
+  int ready[2], left = number (args[0]);
+  char byte = 0;
+  if (pipe2 (ready, O_CLOEXEC) != 0)
+    g_error ("pipe: %s", g_strerror (errno));
+  pid_t pid = fork ();
+  while (pid == 0 && --left > 0)
+    pid = fork ();
+  if (left == 0 && write (ready[1], &byte, 1) != 1)
+    _exit (EXIT_FAILURE);
+  while (left != number (args[0])) /* all but the executor itself */
+    (void) pause ();
+  if (read (ready[0], &byte, 1) != 1)
+    g_error ("no deep tree: %s", g_strerror (errno));
+  (void) close (ready[0]);
+  (void) close (ready[1]);
+}
+
+static void
+do_starve (Fake *fake G_GNUC_UNUSED, char **args G_GNUC_UNUSED)
+{
+  const struct rlimit one = { 1, 1 };
+  if (prlimit (getppid (), RLIMIT_NOFILE, &one, NULL) != 0)
+    g_error ("prlimit: %s", g_strerror (errno));
+  leave_child ("0", TRUE);
+}
+
+static void
+do_badchunk (Fake *fake, char **args G_GNUC_UNUSED)
+{
+  GtFrame frame
+      = { .type = GT_WIRE_CHUNK, .job = fake->job, .head = "{ no }", .head_bytes = 6, .fd = -1 };
+  g_autoptr (GByteArray) bytes = g_byte_array_new ();
+  if (!gt_wire_encode (&frame, bytes, NULL))
+    g_error ("a chunk cannot be encoded");
+  send_bytes (fake, bytes->data, bytes->len, -1);
 }
 
 static void *

@@ -323,6 +323,22 @@ executors_are_replaced_after_jobs_and_age (void)
 }
 
 static void
+those_of_one_age_are_replaced_one_by_one (void)
+{
+  GtEngineOptions options = GT_ENGINE_OPTIONS_INIT;
+  options.spares = 2;
+  options.recycle_age_ns = 60 * S;
+  FakeWorld *world = fake_world_new (&options);
+  fake_world_run (world, 59 * S);
+  for (int i = 0; i < 3000; i++) {
+    fake_world_run (world, MS);
+    g_assert_cmpuint (gt_pool_stats (world->pool).idle, >=, 2);
+  }
+  g_assert_cmpuint (world->byes, ==, 3);
+  fake_world_free (world);
+}
+
+static void
 a_stop_answers_everybody (void)
 {
   FakeWorld *world = warm_world (1, 1);
@@ -374,6 +390,7 @@ main (int argc, char **argv)
   g_test_add_func ("/pool/waiting", limits_count_while_a_job_waits);
   g_test_add_func ("/pool/cancel", cancels_reach_jobs_that_wait_and_jobs_that_run);
   g_test_add_func ("/pool/recycle", executors_are_replaced_after_jobs_and_age);
+  g_test_add_func ("/pool/recycle-one-by-one", those_of_one_age_are_replaced_one_by_one);
   g_test_add_func ("/pool/stop", a_stop_answers_everybody);
   g_test_add_func ("/pool/second-line", the_second_line_is_moved_for_long_jobs_only);
   return g_test_run ();

@@ -93,15 +93,25 @@ explain_json (const GtQueryOptions *options, const GtLimits *limits, const char 
   json_decref (all);
 }
 
+/* One that was named is tried before anything is opened: as a failed start of the executor it would
+ * be no fault of the option. */
+static gboolean
+can_have_domain (const GtQueryOptions *options, int *code)
+{
+  g_autoptr (GError) error = NULL;
+  if (gt_domain_probe (options->domain, &error))
+    return TRUE;
+  *code = gt_cli_fail ((GtExit) gt_outcome_info (GT_OUTCOME_REFUSED)->exit_code, NAME,
+                       "--domain: %s", error->message);
+  return FALSE;
+}
+
 static int
 explain (const GtQueryOptions *options, const GtLimits *limits)
 {
   GtDomain domain = options->domain;
-  g_autoptr (GError) error = NULL;
   if (domain == GT_DOMAIN_AUTO)
     domain = gt_domain_best (GT_PURPOSE_CONTAIN);
-  else if (!gt_domain_probe (domain, &error))
-    return gt_cli_fail (GT_EXIT_USAGE, NAME, "--domain: %s", error->message);
   if (options->format == GT_QUERY_FORMAT_JSON) {
     explain_json (options, limits, gt_domain_name (domain));
     return GT_EXIT_OK;
@@ -220,7 +230,7 @@ gt_cmd_query (int argc, char **argv)
   GtLimits limits;
   int code = GT_EXIT_OK;
   if (!gt_query_options_parse (&options, argc, argv, &code)
-      || !make_limits (&options, &limits, &code))
+      || !make_limits (&options, &limits, &code) || !can_have_domain (&options, &code))
     return code;
   if (options.explain_limits)
     return explain (&options, &limits);

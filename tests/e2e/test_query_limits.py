@@ -415,3 +415,14 @@ def test_a_temporary_folder_that_cannot_be_is_named_with_what_to_do(query, folde
     done = query("select 1", env={"TMPDIR": folder})
     assert done.returncode == 119
     assert f"a folder in {folder} (set TMPDIR to where one can be made): ".encode() in done.stderr
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to be another user")
+@pytest.mark.parametrize("args", [["select 1"], ["--explain-limits"], ["--explain-limits", "--json"]])
+def test_a_domain_that_cannot_be_had_is_told_before_anything_begins(public_build, tmp_path, args):
+    done = subprocess.run(
+        [public_build / "src/cli/gilotine", "query", "--domain", "pidns", "--report", "1", *args],
+        capture_output=True, stdin=subprocess.DEVNULL, user=65534, group=65534, extra_groups=[], cwd="/",
+        env={"PATH": os.environ["PATH"]}, timeout=WAIT, check=False)  # fmt: skip
+    assert (done.returncode, done.stdout) == (125, b"")
+    assert done.stderr.startswith(b"gilotine query: --domain: domain pidns: ")

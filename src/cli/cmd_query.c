@@ -62,6 +62,14 @@ threads_in_force (const GtQueryOptions *options, const char **from)
   return options->threads > 0 ? options->threads : cpus;
 }
 
+/* Takes `value`. */
+static void
+add_json (json_t *all, const char *name, json_t *value, const char *unit, const char *from)
+{
+  json_object_set_new (all, name,
+                       json_pack ("{s:o, s:s, s:s}", "value", value, "unit", unit, "from", from));
+}
+
 static void
 explain_json (const GtQueryOptions *options, const GtLimits *limits, const char *domain)
 {
@@ -73,19 +81,17 @@ explain_json (const GtQueryOptions *options, const GtLimits *limits, const char 
   json_t *all = json_object ();
   for (int i = 0; i < GT_LIMIT_COUNT; i++) {
     GtLimitId id = (GtLimitId) i;
-    gint64 value = in_force (limits, id);
     gboolean none = limits->from[id] == GT_LIMIT_FROM_NONE;
     g_autofree char *unit = g_ascii_strdown (units[i], -1);
-    json_object_set_new (all, gt_limit_name (id),
-                         json_pack ("{s:o, s:s, s:s}", "value",
-                                    none ? json_null () : json_integer (value), "unit", unit,
-                                    "from", gt_limit_source_name (limits->from[id])));
+    add_json (all, gt_limit_name (id), none ? json_null () : json_integer (in_force (limits, id)),
+              unit, gt_limit_source_name (limits->from[id]));
   }
   const char *from = NULL;
-  json_int_t threads = threads_in_force (options, &from);
-  json_object_set_new (
-      all, "threads",
-      json_pack ("{s:I, s:s, s:s}", "value", threads, "unit", "count", "from", from));
+  gint64 threads = threads_in_force (options, &from);
+  add_json (all, "threads", json_integer (threads), "count", from);
+  gint64 most = options->max_result_bytes;
+  add_json (all, "max-result", most > 0 ? json_integer (most) : json_null (), "bytes",
+            gt_limit_source_name (most > 0 ? GT_LIMIT_FROM_OPTION : GT_LIMIT_FROM_NONE));
   json_object_set_new (all, "domain", json_string (domain));
   char *text = json_dumps (all, JSON_INDENT (2));
   puts (text);

@@ -426,3 +426,11 @@ def test_a_domain_that_cannot_be_had_is_told_before_anything_begins(public_build
         env={"PATH": os.environ["PATH"]}, timeout=WAIT, check=False)  # fmt: skip
     assert (done.returncode, done.stdout) == (125, b"")
     assert done.stderr.startswith(b"gilotine query: --domain: domain pidns: ")
+
+
+@pytest.mark.parametrize(("args", "value", "source"), [([], None, "none"), (["--max-result", "1K"], 1024, "option")])
+def test_the_limit_of_a_result_is_explained_as_the_others_are(query, args, value, source):
+    told = json.loads(query.good("--explain-limits", "--json", *args))
+    assert told["max-result"] == {"value": value, "unit": "bytes", "from": source}
+    text = query.good("--explain-limits", *args).decode()
+    assert ("max-result: 1024 bytes (option)" in text) == (value is not None)

@@ -434,3 +434,19 @@ def test_the_limit_of_a_result_is_explained_as_the_others_are(query, args, value
     assert told["max-result"] == {"value": value, "unit": "bytes", "from": source}
     text = query.good("--explain-limits", *args).decode()
     assert ("max-result: 1024 bytes (option)" in text) == (value is not None)
+
+
+@pytest.mark.parametrize(("sql", "params"), [
+    (b"select length('" + b"\1" * 12_000_000 + b"')", []),
+    (b"select length('" + b"\1" * 10_900_000 + b"') + length($x)", ["--param", "x=" + "\1" * 120_000]),
+])  # fmt: skip
+def test_sql_that_is_too_large_as_json_is_refused_before_anything_begins(query, sql, params):
+    done = query("--db", "none.db", "--report", "1", *params, "-f", "-", stdin=sql)
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert b"MiB as JSON, at most 63: " in done.stderr
+    assert not (query.folder / "none.db").exists()
+
+
+def test_sql_that_just_fits_as_json_is_run(query):
+    sql = b"select length('" + b"\1" * 10_900_000 + b"') as n"
+    assert query.good("--format", "csv", "-f", "-", stdin=sql) == b"n\r\n10900000\r\n"

@@ -1,6 +1,7 @@
 #include "cli/query_options.h"
 
 #include "cli/cli.h"
+#include "cli/query_files.h"
 #include "cli/query_params.h"
 #include "executor/wire.h"
 #include "os/error.h"
@@ -140,6 +141,17 @@ take_database (GtQueryOptions *options, const Texts *texts, int *code)
   /* Absolute: messages and locks are ours, the executor may be elsewhere. */
   options->database = memory ? NULL : g_canonicalize_filename (path, NULL);
   return TRUE;
+}
+
+static gboolean
+check_files (const GtQueryOptions *options, const Texts *texts, int *code)
+{
+  g_autoptr (GError) error = NULL;
+  const GtQueryFiles files = { .database = options->database,
+                               .sql = texts->file,
+                               .output = options->output,
+                               .report = options->report };
+  return gt_query_files_differ (&files, &error) || refuse (code, "%s", error->message);
 }
 
 /* --- the SQL -------------------------------------------------------------------------------------
@@ -317,8 +329,9 @@ gt_query_options_parse (GtQueryOptions *options, int argc, char **argv, int *cod
   g_auto (Texts) texts = { 0 };
   return parse_words (options, &texts, argc, argv, code) && take_limits (options, &texts, code)
          && take_format (options, &texts, code) && take_domain (options, &texts, code)
-         && take_database (options, &texts, code) && take_params (options, &texts, code)
-         && take_sql (options, &texts, code) && check_size_as_json (options, code);
+         && take_database (options, &texts, code) && check_files (options, &texts, code)
+         && take_params (options, &texts, code) && take_sql (options, &texts, code)
+         && check_size_as_json (options, code);
 }
 
 void

@@ -450,3 +450,52 @@ def test_sql_that_is_too_large_as_json_is_refused_before_anything_begins(query, 
 def test_sql_that_just_fits_as_json_is_run(query):
     sql = b"select length('" + b"\1" * 10_900_000 + b"') as n"
     assert query.good("--format", "csv", "-f", "-", stdin=sql) == b"n\r\n10900000\r\n"
+
+
+SAME = [
+    (["--db", "x.db", "-o", "x.db"], b"the database and the output"),
+    (["--db", "x.db", "-o", "link.db"], b"the database and the output"),
+    (["--db", "folder/../x.db", "-o", "hard.db"], b"the database and the output"),
+    (["--db", "new.db", "-o", "folder/../new.db"], b"the database and the output"),
+    (["--db", "x.db", "-o", "x.db.wal"], b"the database's log and the output"),
+    (["--db", "x.db", "--report", "x.db"], b"the database and the report"),
+    (["--db", "x.db", "--report", "link.db"], b"the database and the report"),
+    (["-o", "same", "--report", "same"], b"the output (-o) and the report"),
+    (["-o", "same", "--report", "folder/../same"], b"the output (-o) and the report"),
+    (["-f", "x.sql", "-o", "x.sql"], b"the file of the SQL (-f) and the output"),
+    (["-f", "x.sql", "--report", "./x.sql"], b"the file of the SQL (-f) and the report"),
+]
+
+
+@pytest.mark.parametrize(("args", "says"), SAME)
+def test_no_file_is_replaced_by_another_one_of_the_query(query, tmp_path, args, says):
+    query.good("--db", "x.db", "create table t as select 1 as i")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link.db").symlink_to("x.db")
+    os.link(tmp_path / "x.db", tmp_path / "hard.db")
+    (tmp_path / "x.sql").write_text("select 1 as a")
+    before = {p.name: p.read_bytes() for p in tmp_path.iterdir() if p.is_file()}
+    done = query(*args, *([] if "-f" in args else ["select 1 as a"]))
+    assert (done.returncode, done.stdout) == (2, b"") and says in done.stderr
+    assert {p.name: p.read_bytes() for p in tmp_path.iterdir() if p.is_file()} == before
+
+
+def test_a_report_does_not_replace_what_standard_output_is(query, tmp_path):
+    with open(tmp_path / "same", "wb") as out:
+        process = query.start("--format", "csv", "--report", "same", "select 1 as a", stdout=out)
+        assert b"standard output and the report" in process.communicate(timeout=WAIT)[1]
+    assert process.returncode == 2
+
+
+@pytest.mark.parametrize("args", [
+    ["--report", "1"], ["--report", "/dev/stdout"], ["-o", "/dev/null", "--report", "/dev/null"],
+    ["-o", "a", "--report", "b"],
+])  # fmt: skip
+def test_what_is_written_in_place_may_be_the_same(query, tmp_path, args):
+    with open(tmp_path / "out", "wb") as out:
+        process = query.start("--format", "csv", *args, "select 1 as a", stdout=out)
+        assert process.communicate(timeout=WAIT)[1] == b""
+    assert process.returncode == 0
+    if "-o" not in args:
+        first, _, record = (tmp_path / "out").read_bytes().partition(b"{")
+        assert first == b"a\r\n1\r\n" and json.loads(b"{" + record)["outcome"] == "value"

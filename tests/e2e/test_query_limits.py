@@ -189,14 +189,16 @@ def has_executor(process: subprocess.Popen) -> bool:
 
 @every_duckdb
 @pytest.mark.parametrize("sql", [LONG, STUBBORN])
-@pytest.mark.parametrize(("signo", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("signo", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGQUIT, 131)])
 def test_a_signal_cancels(query, sql, signo, code):
+    before = set(os.listdir(os.environ["TMPDIR"]))
     process = query.start(sql)
     wait_for(lambda: has_executor(process))
     time.sleep(0.1)
     process.send_signal(signo)
     out, err = process.communicate(timeout=WAIT)
     assert (process.returncode, out) == (code, b"") and b"cancelled" in err
+    assert set(os.listdir(os.environ["TMPDIR"])) == before
 
 
 def test_an_ignored_signal_stays_ignored(query):

@@ -362,8 +362,7 @@ amqp_open (GUri *uri, const GtBrokerOptions *options, GError **error)
   g_autoptr (GtAmqpUrl) url = gt_amqp_url_parse (uri, error);
   if (url == NULL)
     return NULL;
-  g_autofree char *full = g_uri_to_string (uri);
-  g_autofree char *shown = gt_broker_url_display (full);
+  g_autofree char *shown = gt_broker_uri_display (uri);
   amqp_connection_state_t conn = gt_amqp_connect (url, shown, options, error);
   if (conn == NULL)
     return NULL;

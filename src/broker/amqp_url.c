@@ -10,6 +10,13 @@ typedef enum {
   OPTION_VERIFY,  /* gboolean: peer, required, true / none, false; CERT_ before it as in Python */
 } OptionKind;
 
+/* What a value must be. Messages do not quote the URL: an option may hold a secret, too. */
+static const char *const wanted[] = {
+  [OPTION_TEXT] = "a text",
+  [OPTION_SECONDS] = "a number of seconds from 0 to 3600",
+  [OPTION_VERIFY] = "one of peer, required, true, none, false",
+};
+
 /* X (name, kind, member). Several names of one member are aliases: kombu's and librabbitmq's. */
 #define OPTIONS(X)                                                                                 \
   X ("heartbeat", OPTION_SECONDS, heartbeat_s)                                                     \
@@ -77,15 +84,15 @@ set_option (GtAmqpUrl *url, const char *name, const char *value, GError **error)
       break;
     }
     if (!ok)
-      g_set_error (error, GT_BROKER_ERROR, GT_BROKER_ERROR_URL,
-                   "broker URL: option '%s' cannot be '%s'", name, value);
+      g_set_error (error, GT_BROKER_ERROR, GT_BROKER_ERROR_URL, "broker URL: option '%s' is not %s",
+                   name, wanted[options[i].kind]);
     return ok;
   }
   GString *known = g_string_new (NULL);
   for (gsize i = 0; i < G_N_ELEMENTS (options); i++)
     g_string_append_printf (known, "%s%s", i > 0 ? ", " : "", options[i].name);
   g_set_error (error, GT_BROKER_ERROR, GT_BROKER_ERROR_URL,
-               "broker URL: unknown option '%s'; there are %s", name, known->str);
+               "broker URL: an option that is unknown; there are %s", known->str);
   g_string_free (known, TRUE);
   return FALSE;
 }
@@ -104,7 +111,9 @@ read_query (GtAmqpUrl *url, const char *query, GError **error)
     if (!g_uri_params_iter_next (&iter, &name, &value, &problem)) {
       if (problem == NULL)
         return TRUE;
-      g_set_error (error, GT_BROKER_ERROR, GT_BROKER_ERROR_URL, "broker URL: %s", problem->message);
+      g_set_error (error, GT_BROKER_ERROR, GT_BROKER_ERROR_URL,
+                   "broker URL: what follows '?' cannot be read; expected NAME=VALUE&NAME=VALUE, "
+                   "percent-encoded");
       return FALSE;
     }
     if (!set_option (url, name, value, error))

@@ -34,38 +34,103 @@ class_of_scheme (const char *scheme)
   return NULL;
 }
 
+/* --- URLs ----------------------------------------------------------------------------------------
+ */
+
+#define FORM                                                                                       \
+  "SCHEME://USER:PASSWORD@HOST:PORT/VHOST, with special characters of a name or password "         \
+  "percent-encoded (@ is %40, / is %2F)"
+
+static const char *
+fault_of_error (const GError *problem)
+{
+  static const struct {
+    GUriError code;
+    const char *fault;
+  } faults[] = {
+    { G_URI_ERROR_BAD_SCHEME, "SCHEME cannot be read" },
+    { G_URI_ERROR_BAD_USER, "USER cannot be read" },
+    { G_URI_ERROR_BAD_PASSWORD, "PASSWORD cannot be read" },
+    { G_URI_ERROR_BAD_HOST, "HOST cannot be read" },
+    { G_URI_ERROR_BAD_PORT, "PORT is no number up to 65535" },
+    { G_URI_ERROR_BAD_PATH, "VHOST cannot be read" },
+    { G_URI_ERROR_BAD_QUERY, "what follows '?' cannot be read" },
+  };
+  for (gsize i = 0; i < G_N_ELEMENTS (faults); i++)
+    if (g_error_matches (problem, G_URI_ERROR, (int) faults[i].code))
+      return faults[i].fault;
+  return "it cannot be read";
+}
+
+/* What GLib would read, but not as it was meant: of amqp://u:3/x@h it makes a host 'u' and a path
+ * with the rest of the password. NULL: nothing. */
+static const char *
+misread_fault (const char *url)
+{
+  g_autofree char *scheme = g_uri_parse_scheme (url);
+  const char *authority = url + (scheme != NULL ? strlen (scheme) : 0);
+  if (scheme == NULL || !g_str_has_prefix (authority, "://"))
+    return "there is no SCHEME://";
+  authority += strlen ("://");
+  gsize length = strcspn (authority, "/?#");
+  const char *at = memchr (authority, '@', length);
+  const char *host = at != NULL ? at + 1 : authority;
+  gboolean is_folder = length == 0 && strcmp (scheme, "filesystem") == 0;
+  if (strpbrk (authority, ";#") != NULL)
+    return "there is a ';' or '#'";
+  if (!is_folder && strchr (at != NULL ? host : authority, '@') != NULL)
+    return "there is an '@' that does not end USER:PASSWORD";
+  if (*host != '[' && memchr (host, '%', (gsize) (authority + length - host)) != NULL)
+    return "HOST has a '%'";
+  return NULL;
+}
+
+GUri *
+gt_broker_url_parse (const char *url, GError **error)
+{
+  g_autoptr (GError) problem = NULL;
+  const char *misread = misread_fault (url);
+  GUri *uri = misread == NULL ? g_uri_parse (url, URL_FLAGS, &problem) : NULL;
+  if (uri == NULL)
+    g_set_error (error, GT_BROKER_ERROR, GT_BROKER_ERROR_URL, "no broker's URL: %s; expected %s",
+                 misread != NULL ? misread : fault_of_error (problem), FORM);
+  return uri;
+}
+
+char *
+gt_broker_uri_display (GUri *uri)
+{
+  return class_of_scheme (g_uri_get_scheme (uri)) != NULL
+             ? g_uri_to_string_partial (uri, HIDE_FLAGS)
+             : g_strdup_printf ("%s://...", g_uri_get_scheme (uri));
+}
+
 char *
 gt_broker_url_display (const char *url)
 {
-  g_autoptr (GUri) uri = g_uri_parse (url, URL_FLAGS, NULL);
-  if (uri != NULL)
-    return g_uri_to_string_partial (uri, HIDE_FLAGS);
-  /* What cannot be parsed may hold a password anywhere: only the scheme is shown. */
-  const char *colon = strchr (url, ':');
-  return colon != NULL ? g_strdup_printf ("%.*s:...", (int) (colon - url), url) : g_strdup ("...");
+  g_autoptr (GUri) uri = gt_broker_url_parse (url, NULL);
+  return uri != NULL ? gt_broker_uri_display (uri) : g_strdup ("...");
 }
+
+/* --- a broker ------------------------------------------------------------------------------------
+ */
 
 GtBroker *
 gt_broker_open (const char *url, const GtBrokerOptions *options, GError **error)
 {
   static const GtBrokerOptions defaults = { 0 };
-  g_autofree char *shown = gt_broker_url_display (url);
   if (strchr (url, ';') != NULL) {
     g_set_error (error, GT_BROKER_ERROR, GT_BROKER_ERROR_URL,
-                 "'%s': a list of brokers is not supported, name one", shown);
+                 "a list of brokers (';' between URLs) is not supported: name one");
     return NULL;
   }
-  g_autoptr (GError) problem = NULL;
-  g_autoptr (GUri) uri = g_uri_parse (url, URL_FLAGS, &problem);
-  if (uri == NULL) {
-    g_set_error (error, GT_BROKER_ERROR, GT_BROKER_ERROR_URL, "'%s' is no URL: %s", shown,
-                 problem->message);
+  g_autoptr (GUri) uri = gt_broker_url_parse (url, error);
+  if (uri == NULL)
     return NULL;
-  }
   const GtBrokerClass *class = class_of_scheme (g_uri_get_scheme (uri));
   if (class == NULL) {
     g_set_error (error, GT_BROKER_ERROR, GT_BROKER_ERROR_URL,
-                 "'%s': no transport '%s'; use amqp://, amqps:// or filesystem://", shown,
+                 "no transport '%s'; use amqp://, amqps:// or filesystem://",
                  g_uri_get_scheme (uri));
     return NULL;
   }

@@ -63,7 +63,13 @@ GtBroker *gt_broker_open (const char *url, const GtBrokerOptions *options, GErro
 void gt_broker_close (GtBroker *broker);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (GtBroker, gt_broker_close)
 
-/* The URL without its password, for messages. */
+/* The parts of one broker's URL. NULL and GT_BROKER_ERROR_URL, whose message says what is wrong and
+ * quotes nothing: in a URL that cannot be read a password may be anywhere. */
+GUri *gt_broker_url_parse (const char *url, GError **error);
+
+/* For messages: without password and options, of a transport that is not ours the scheme alone.
+ * "..." for a URL that cannot be read. */
+char *gt_broker_uri_display (GUri *uri);
 char *gt_broker_url_display (const char *url);
 
 /* Creates the queue with Celery's own settings, so that a worker's declaration agrees: durable

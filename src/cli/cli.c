@@ -4,6 +4,21 @@
 #include <locale.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
+
+/* GLib quotes an unknown option with its value, which may be a broker's URL with a password. */
+static void
+hide_value (GError *error)
+{
+  char *word = g_error_matches (error, G_OPTION_ERROR, G_OPTION_ERROR_UNKNOWN_OPTION)
+                   ? strstr (error->message, " -")
+                   : NULL;
+  if (word == NULL)
+    return;
+  for (word++; g_ascii_isalnum (*word) || *word == '-'; word++)
+    ;
+  *word = '\0';
+}
 
 gboolean
 gt_cli_parse (GOptionContext *context, int *argc, char ***argv)
@@ -25,6 +40,7 @@ gt_cli_parse (GOptionContext *context, int *argc, char ***argv)
     g_set_error (&error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "an argument is no text in %s",
                  no_locale ? "UTF-8" : nl_langinfo (CODESET));
   }
+  hide_value (error);
   gt_cli_fail (GT_EXIT_USAGE, command, "%s; 'gilotine %s --help' lists the options", error->message,
                command);
   return FALSE;

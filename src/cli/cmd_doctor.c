@@ -153,8 +153,10 @@ gt_cmd_doctor (int argc, char **argv)
   if (options.ask != NULL)
     return gt_doctor_answer (options.ask, options.rest != NULL ? options.rest[0] : NULL);
   if (options.rest != NULL)
-    return gt_cli_fail (GT_EXIT_USAGE, NAME, "takes no arguments, not '%s'; options: --json, -q",
-                        options.rest[0]);
+    /* Not quoted: it may be a broker's URL. */
+    return gt_cli_fail (
+        GT_EXIT_USAGE, NAME,
+        "takes no arguments (the broker is CELERY_BROKER_URL); options: --json, -q");
   GtDoctor doctor = { .hierarchies = gt_hierarchies_read () };
   doctor.container = gt_machine_container (NULL);
   load_manifest (&doctor);

@@ -62,6 +62,14 @@ threads_in_force (const GtQueryOptions *options, const char **from)
   return options->threads > 0 ? options->threads : cpus;
 }
 
+/* Takes `value`. */
+static void
+add_json (json_t *all, const char *name, json_t *value, const char *unit, const char *from)
+{
+  json_object_set_new (all, name,
+                       json_pack ("{s:o, s:s, s:s}", "value", value, "unit", unit, "from", from));
+}
+
 static void
 explain_json (const GtQueryOptions *options, const GtLimits *limits, const char *domain)
 {
@@ -73,19 +81,17 @@ explain_json (const GtQueryOptions *options, const GtLimits *limits, const char 
   json_t *all = json_object ();
   for (int i = 0; i < GT_LIMIT_COUNT; i++) {
     GtLimitId id = (GtLimitId) i;
-    gint64 value = in_force (limits, id);
     gboolean none = limits->from[id] == GT_LIMIT_FROM_NONE;
     g_autofree char *unit = g_ascii_strdown (units[i], -1);
-    json_object_set_new (all, gt_limit_name (id),
-                         json_pack ("{s:o, s:s, s:s}", "value",
-                                    none ? json_null () : json_integer (value), "unit", unit,
-                                    "from", gt_limit_source_name (limits->from[id])));
+    add_json (all, gt_limit_name (id), none ? json_null () : json_integer (in_force (limits, id)),
+              unit, gt_limit_source_name (limits->from[id]));
   }
   const char *from = NULL;
-  json_int_t threads = threads_in_force (options, &from);
-  json_object_set_new (
-      all, "threads",
-      json_pack ("{s:I, s:s, s:s}", "value", threads, "unit", "count", "from", from));
+  gint64 threads = threads_in_force (options, &from);
+  add_json (all, "threads", json_integer (threads), "count", from);
+  gint64 most = options->max_result_bytes;
+  add_json (all, "max-result", most > 0 ? json_integer (most) : json_null (), "bytes",
+            gt_limit_source_name (most > 0 ? GT_LIMIT_FROM_OPTION : GT_LIMIT_FROM_NONE));
   json_object_set_new (all, "domain", json_string (domain));
   char *text = json_dumps (all, JSON_INDENT (2));
   puts (text);
@@ -93,15 +99,25 @@ explain_json (const GtQueryOptions *options, const GtLimits *limits, const char 
   json_decref (all);
 }
 
+/* One that was named is tried before anything is opened: as a failed start of the executor it would
+ * be no fault of the option. */
+static gboolean
+can_have_domain (const GtQueryOptions *options, int *code)
+{
+  g_autoptr (GError) error = NULL;
+  if (gt_domain_probe (options->domain, &error))
+    return TRUE;
+  *code = gt_cli_fail ((GtExit) gt_outcome_info (GT_OUTCOME_REFUSED)->exit_code, NAME,
+                       "--domain: %s", error->message);
+  return FALSE;
+}
+
 static int
 explain (const GtQueryOptions *options, const GtLimits *limits)
 {
   GtDomain domain = options->domain;
-  g_autoptr (GError) error = NULL;
   if (domain == GT_DOMAIN_AUTO)
     domain = gt_domain_best (GT_PURPOSE_CONTAIN);
-  else if (!gt_domain_probe (domain, &error))
-    return gt_cli_fail (GT_EXIT_USAGE, NAME, "--domain: %s", error->message);
   if (options->format == GT_QUERY_FORMAT_JSON) {
     explain_json (options, limits, gt_domain_name (domain));
     return GT_EXIT_OK;
@@ -218,7 +234,7 @@ gt_cmd_query (int argc, char **argv)
   GtLimits limits;
   int code = GT_EXIT_OK;
   if (!gt_query_options_parse (&options, argc, argv, &code)
-      || !make_limits (&options, &limits, &code))
+      || !make_limits (&options, &limits, &code) || !can_have_domain (&options, &code))
     return code;
   if (options.explain_limits)
     return explain (&options, &limits);

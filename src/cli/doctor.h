@@ -128,6 +128,9 @@ char *gt_doctor_ask (const char *const *argv, const char *const *env, gint64 tim
 char *gt_doctor_ask_self (const char *question, const char *argument, gint64 timeout_ns,
                           GError **error);
 
+/* What CELERY_BROKER_URL names, one or Celery's list with ';' between; else our own guess. */
+GStrv gt_doctor_broker_urls (gboolean *named);
+
 /* The other side of it; returns the exit code. */
 int gt_doctor_answer (const char *question, const char *argument);
 

@@ -114,15 +114,27 @@ log_in (const char *url, GtInstant until)
   return broker != NULL ? json_null () : gt_doctor_text (error->message);
 }
 
-/* The URL is taken from the environment: arguments can be seen by everybody. */
-static int
-ask_broker (const char *unused G_GNUC_UNUSED)
+GStrv
+gt_doctor_broker_urls (gboolean *named)
 {
   const char *given = g_getenv ("CELERY_BROKER_URL");
-  const char *url = given != NULL && *given != '\0' ? given : GT_DOCTOR_BROKER;
-  const GUriFlags flags = (GUriFlags) (G_URI_FLAGS_HAS_PASSWORD | G_URI_FLAGS_ENCODED_QUERY);
+  *named = given != NULL && *given != '\0';
+  return g_strsplit (*named ? given : GT_DOCTOR_BROKER, ";", -1);
+}
+
+/* The URL is taken from the environment: arguments can be seen by everybody. */
+static int
+ask_broker (const char *number)
+{
+  gboolean named;
+  guint64 place = 0;
+  g_auto (GStrv) urls = gt_doctor_broker_urls (&named);
   g_autoptr (GError) error = NULL;
-  g_autoptr (GUri) uri = g_uri_parse (url, flags, &error);
+  if (number == NULL
+      || !g_ascii_string_to_unsigned (number, 10, 0, g_strv_length (urls) - 1, &place, NULL))
+    return GT_EXIT_USAGE;
+  const char *url = urls[place];
+  g_autoptr (GUri) uri = gt_broker_url_parse (url, &error);
   g_autoptr (GtAmqpUrl) amqp = uri != NULL ? gt_amqp_url_parse (uri, &error) : NULL;
   if (amqp == NULL) {
     (void) printf ("%s\n", error->message);

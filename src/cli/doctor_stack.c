@@ -257,78 +257,144 @@ gt_check_rabbitmq (GtDoctor *doctor)
                    "none installed: the lab uses the filesystem, or a broker that is named to it");
 }
 
+/* A broker that is checked: one of several, or the only one. */
+typedef struct {
+  guint number; /* from 0: its place in the list */
+  char *label, *shown;
+  GUri *uri;
+  gboolean named; /* by CELERY_BROKER_URL */
+} Broker;
+
+static void
+broker_clear (Broker *broker)
+{
+  g_free (broker->label);
+  g_free (broker->shown);
+  g_clear_pointer (&broker->uri, g_uri_unref);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Broker, broker_clear)
+
+#define NO_TRANSPORT "set CELERY_BROKER_URL to an amqp://, amqps:// or filesystem:// URL"
+
+static gboolean
+has_scheme (const Broker *broker, const char *scheme)
+{
+  return g_str_equal (g_uri_get_scheme (broker->uri), scheme);
+}
+
 /* Transports that a connection is not tried for. TRUE: said. */
 static gboolean
-is_no_amqp (GtDoctor *doctor, const char *url, const char *shown)
+is_no_amqp (GtDoctor *doctor, const Broker *broker, json_t *facts)
 {
-  g_autofree char *scheme = g_uri_parse_scheme (url);
-  if (scheme != NULL
-      && (g_str_equal (scheme, "amqp") || g_str_equal (scheme, "amqps")
-          || g_str_equal (scheme, "pyamqp")))
+  if (has_scheme (broker, "amqp") || has_scheme (broker, "amqps") || has_scheme (broker, "pyamqp"))
     return FALSE;
-  gt_doctor_fact (doctor, "reachable", NULL);
-  if (scheme == NULL || !g_str_equal (scheme, "filesystem")) {
-    gt_doctor_add (doctor, GT_MARK_WARN, "broker",
-                   "set CELERY_BROKER_URL to an amqp://, amqps:// or filesystem:// URL",
-                   "%s: no transport that 'gilotine send' speaks; not tried", shown);
+  json_object_set_new (facts, "reachable", json_null ());
+  if (!has_scheme (broker, "filesystem")) {
+    gt_doctor_add (doctor, GT_MARK_WARN, broker->label, NO_TRANSPORT,
+                   "%s: no transport that 'gilotine send' speaks; not tried", broker->shown);
     return TRUE;
   }
-  const char *folder = url + strlen ("filesystem://");
-  gboolean there = access (folder, W_OK | X_OK) == 0;
-  gt_doctor_fact (doctor, "reachable", json_boolean (there));
-  gt_doctor_add (doctor, there ? GT_MARK_OK : GT_MARK_WARN, "broker",
-                 there ? NULL : "make the folder, or start a worker that does", "%s, %s", shown,
-                 there ? "a folder of this machine" : "not there or not writable");
+  gboolean there = access (g_uri_get_path (broker->uri), W_OK | X_OK) == 0;
+  json_object_set_new (facts, "reachable", json_boolean (there));
+  gt_doctor_add (doctor, there ? GT_MARK_OK : GT_MARK_WARN, broker->label,
+                 there ? NULL : "make the folder, or start a worker that does", "%s, %s",
+                 broker->shown, there ? "a folder of this machine" : "not there or not writable");
   return TRUE;
 }
 
 static void
-add_broker (GtDoctor *doctor, const char *shown, gboolean named, const json_t *answer,
-            const GError *error)
+add_broker (GtDoctor *doctor, const Broker *broker, const json_t *answer, const GError *error)
 {
   const char *problem = member (answer, "login_problem");
   const char *product = member (answer, "product"), *version = member (answer, "version");
   /* Nobody promised a broker on this machine, but one that was named must answer. */
-  GtMark absent = named ? GT_MARK_WARN : GT_MARK_FACT;
+  GtMark absent = broker->named ? GT_MARK_WARN : GT_MARK_FACT;
   if (!json_is_true (json_object_get (answer, "reachable"))) {
     const char *reason = member (answer, "reason");
-    gt_doctor_add (doctor, absent, "broker",
-                   named ? "start it, or correct CELERY_BROKER_URL"
-                         : "start one, or set CELERY_BROKER_URL, to send tasks; 'gilotine lab' "
-                           "starts its own",
-                   "%s: %s", shown,
+    gt_doctor_add (doctor, absent, broker->label,
+                   broker->named ? "start it, or correct CELERY_BROKER_URL"
+                                 : "start one, or set CELERY_BROKER_URL, to send tasks; 'gilotine "
+                                   "lab' starts its own",
+                   "%s: %s", broker->shown,
                    reason != NULL  ? reason
                    : error != NULL ? error->message
                                    : "no answer that can be read");
     return;
   }
-  gt_doctor_add (doctor, problem != NULL ? absent : GT_MARK_OK, "broker",
+  gt_doctor_add (doctor, problem != NULL ? absent : GT_MARK_OK, broker->label,
                  problem != NULL ? "set CELERY_BROKER_URL with a user that may log in" : NULL,
-                 "%s: %s%s%s%s%s", shown, product != NULL ? product : "answers",
+                 "%s: %s%s%s%s%s", broker->shown, product != NULL ? product : "answers",
                  version != NULL ? " " : "", version != NULL ? version : "",
                  problem != NULL ? ", but " : ", login works", problem != NULL ? problem : "");
+}
+
+/* Returns the facts about it. */
+static json_t *
+check_broker (GtDoctor *doctor, const Broker *broker)
+{
+  json_t *facts = json_pack ("{so}", "url", gt_doctor_text (broker->shown));
+  if (is_no_amqp (doctor, broker, facts) || is_blocked (doctor, broker->label, broker->shown))
+    return facts;
+  g_autoptr (GError) error = NULL;
+  g_autofree char *number = g_strdup_printf ("%u", broker->number);
+  json_t *answer = ask_json (gt_doctor_ask_self ("broker", number, BROKER_NS, &error));
+  add_broker (doctor, broker, answer, error);
+  json_object_set_new (facts, "reachable",
+                       json_boolean (json_is_true (json_object_get (answer, "reachable"))));
+  static const char *const texts[] = { "product", "version", "login_problem" };
+  for (gsize i = 0; i < G_N_ELEMENTS (texts); i++)
+    json_object_set_new (facts, texts[i], gt_doctor_text (member (answer, texts[i])));
+  json_decref (answer);
+  return facts;
+}
+
+static char *
+broker_label (guint number, guint total)
+{
+  return total > 1 ? g_strdup_printf ("broker %u", number + 1) : g_strdup ("broker");
+}
+
+/* One that cannot be read makes the whole list doubtful: a ';' within a password may have cut it,
+ * and what looks like a host and a port is then a piece of the password. FALSE: said. */
+static gboolean
+can_be_read (GtDoctor *doctor, char **urls)
+{
+  gboolean good = TRUE;
+  for (guint i = 0; urls[i] != NULL; i++) {
+    g_autoptr (GError) error = NULL;
+    g_autoptr (GUri) uri = gt_broker_url_parse (urls[i], &error);
+    g_autofree char *label = broker_label (i, g_strv_length (urls));
+    if (uri == NULL)
+      gt_doctor_add (doctor, GT_MARK_WARN, label, NO_TRANSPORT, "%s; not tried", error->message);
+    good = good && uri != NULL;
+  }
+  return good;
 }
 
 void
 gt_check_broker (GtDoctor *doctor)
 {
-  const char *given = g_getenv ("CELERY_BROKER_URL");
-  gboolean named = given != NULL && *given != '\0';
-  const char *url = named ? given : GT_DOCTOR_BROKER;
-  g_autofree char *shown = gt_broker_url_display (url);
-  gt_doctor_fact (doctor, "url", gt_doctor_text (shown));
+  gboolean named = FALSE;
+  g_auto (GStrv) urls = gt_doctor_broker_urls (&named);
+  json_t *alternates = json_array ();
+  gt_doctor_fact (doctor, "url", NULL);
+  gt_doctor_fact (doctor, "reachable", NULL);
   gt_doctor_fact (doctor, "named", json_boolean (named));
-  if (is_no_amqp (doctor, url, shown) || is_blocked (doctor, "broker", shown))
+  gt_doctor_fact (doctor, "alternates", alternates);
+  if (!can_be_read (doctor, urls))
     return;
-  g_autoptr (GError) error = NULL;
-  json_t *answer = ask_json (gt_doctor_ask_self ("broker", NULL, BROKER_NS, &error));
-  add_broker (doctor, shown, named, answer, error);
-  gt_doctor_fact (doctor, "reachable",
-                  json_boolean (json_is_true (json_object_get (answer, "reachable"))));
-  gt_doctor_fact (doctor, "product", gt_doctor_text (member (answer, "product")));
-  gt_doctor_fact (doctor, "version", gt_doctor_text (member (answer, "version")));
-  gt_doctor_fact (doctor, "login_problem", gt_doctor_text (member (answer, "login_problem")));
-  json_decref (answer);
+  for (guint i = 0; urls[i] != NULL; i++) {
+    g_auto (Broker) broker = { .number = i, .named = named };
+    broker.label = broker_label (i, g_strv_length (urls));
+    broker.uri = gt_broker_url_parse (urls[i], NULL);
+    broker.shown = gt_broker_uri_display (broker.uri);
+    json_t *facts = check_broker (doctor, &broker);
+    if (i == 0)
+      json_object_update (doctor->result->facts, facts);
+    else
+      json_array_append (alternates, facts);
+    json_decref (facts);
+  }
 }
 
 void

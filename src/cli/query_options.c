@@ -1,7 +1,9 @@
 #include "cli/query_options.h"
 
 #include "cli/cli.h"
+#include "cli/query_files.h"
 #include "cli/query_params.h"
+#include "executor/wire.h"
 #include "os/error.h"
 #include "os/parse.h"
 
@@ -12,8 +14,17 @@
 #include <unistd.h>
 
 #define NAME "query"
-/* What can be sent to an executor in one frame is 64 MiB; JSON may double it. */
+/* What is read at all; most texts fit into a frame then. */
 #define MOST_SQL_BYTES (24 << 20)
+/* What a job's frame has besides SQL and parameters: the name of the database, above all. */
+#define REST_BYTES (1 << 20)
+
+/* MOST_JOB and others: the largest body of each frame. */
+enum {
+#define X(name, number, sender, job, head, body, fd, text) MOST_##name = (body),
+  GT_WIRE_TYPES (X)
+#undef X
+};
 
 /* Texts as given, before they are understood. */
 typedef struct {
@@ -132,6 +143,17 @@ take_database (GtQueryOptions *options, const Texts *texts, int *code)
   return TRUE;
 }
 
+static gboolean
+check_files (const GtQueryOptions *options, const Texts *texts, int *code)
+{
+  g_autoptr (GError) error = NULL;
+  const GtQueryFiles files = { .database = options->database,
+                               .sql = texts->file,
+                               .output = options->output,
+                               .report = options->report };
+  return gt_query_files_differ (&files, &error) || refuse (code, "%s", error->message);
+}
+
 /* --- the SQL -------------------------------------------------------------------------------------
  */
 
@@ -188,6 +210,34 @@ take_sql (GtQueryOptions *options, const Texts *texts, int *code)
                    texts->file != NULL ? texts->file : "the argument");
   options->sql = g_strdup (text->str);
   return TRUE;
+}
+
+static int
+count_bytes (const char *piece, size_t bytes, void *data)
+{
+  (void) piece;
+  *(gsize *) data += bytes;
+  return 0;
+}
+
+/* The executor gets it as JSON, where a control character takes six bytes. */
+static gboolean
+check_size_as_json (const GtQueryOptions *options, int *code)
+{
+  gsize bytes = 0;
+  if (options->sql == NULL)
+    return TRUE;
+  json_t *sent = json_pack ("[s, O*]", options->sql, options->params);
+  (void) json_dump_callback (sent, count_bytes, &bytes, JSON_COMPACT);
+  json_decref (sent);
+  const gsize most = MOST_JOB - REST_BYTES;
+  if (bytes <= most)
+    return TRUE;
+  return refuse (code,
+                 "the SQL and its parameters take %" G_GSIZE_FORMAT " MiB as JSON, at most "
+                 "%" G_GSIZE_FORMAT ": a control character takes six bytes there, so keep such "
+                 "data in a file that the SQL reads",
+                 (bytes >> 20) + 1, most >> 20);
 }
 
 /* --- the command line ----------------------------------------------------------------------------
@@ -279,8 +329,9 @@ gt_query_options_parse (GtQueryOptions *options, int argc, char **argv, int *cod
   g_auto (Texts) texts = { 0 };
   return parse_words (options, &texts, argc, argv, code) && take_limits (options, &texts, code)
          && take_format (options, &texts, code) && take_domain (options, &texts, code)
-         && take_database (options, &texts, code) && take_params (options, &texts, code)
-         && take_sql (options, &texts, code);
+         && take_database (options, &texts, code) && check_files (options, &texts, code)
+         && take_params (options, &texts, code) && take_sql (options, &texts, code)
+         && check_size_as_json (options, code);
 }
 
 void

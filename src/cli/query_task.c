@@ -326,7 +326,7 @@ wait_for_rows (Run *run)
 static int
 open_signals (void)
 {
-  static const int wanted[] = { SIGINT, SIGTERM, SIGHUP };
+  static const int wanted[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT };
   sigset_t set;
   sigemptyset (&set);
   for (gsize i = 0; i < G_N_ELEMENTS (wanted); i++) {

@@ -306,6 +306,9 @@ gt_send_options_parse (GtSendOptions *o, int argc, char **argv)
   g_option_context_set_description (context, description);
   if (!gt_cli_parse (context, &argc, &argv))
     return GT_EXIT_USAGE;
+  /* A word with a ':' or '@' may be a broker's URL, with a password. */
+  if (argc > 1 && strpbrk (argv[1], ":@") != NULL)
+    return bad ("unexpected argument; a broker's URL is given as --broker URL");
   if (argc > 1)
     return bad ("unexpected argument '%s'; 'gilotine send --help' lists the options", argv[1]);
   if (o->broker == NULL) {

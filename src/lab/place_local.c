@@ -81,8 +81,8 @@ static char *
 local_broker_name (const GtPlace *place)
 {
   const Local *l = (const Local *) place;
-  return strstr (l->broker, "://") != NULL ? gt_broker_url_display (l->broker)
-                                           : g_strdup (l->broker);
+  gboolean is_ours = strcmp (l->broker, "filesystem") == 0 || strcmp (l->broker, "rabbitmq") == 0;
+  return is_ours ? g_strdup (l->broker) : gt_broker_url_display (l->broker);
 }
 
 static guint

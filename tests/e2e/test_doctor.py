@@ -581,6 +581,64 @@ def test_other_broker_urls(gilotine, tmp_path, url, reachable, mark):
     assert row["mark"] == mark
 
 
+# A secret that is there in every form that people write; the last ones are meant so and can be read.
+SECRET = "s3cret"
+UNREADABLE = [
+    "guest:s3cret@localhost:1//", "amqp:user:s3cret@localhost", "amqp://user:s3cret",
+    "amqp://user:s3cret/s3cret@localhost:1/v", "amqp://user:3/s3cret@localhost:1/v",
+    "amqp://user:s3cret#s3cret@localhost:1/v", "amqp://user:3#s3cret@localhost:1/v",
+    "amqp://user:s3cret?s3cret@localhost:1/v", "amqp://user:3?s3cret@localhost:1/v",
+    "amqp://user:s3cret@s3cret@localhost:1/v", "amqp://user:s3cret%zz@localhost:1/v",
+    "amqp://user:s3cret;s3cret@localhost:1/v", "amqp://user:3;s3cret@localhost:1/v",
+    "amqp://user%3As3cret%40localhost:1/v", "redis://:s3cret/s3cret@localhost/0",
+    "amqp://u:s3cret@localhost:1//;u2:s3cret@localhost:2//",
+]
+READABLE = [
+    "amqp://u:s3cret@localhost:1//", "pyamqp://u:s3cret:s3cret@localhost:1//", "redis://:s3cret@127.0.0.1/0",
+    "amqp://u:s3cret@localhost:1/?password=s3cret", "amqp://u:s3cret@localhost:1/?heartbeat=s3cret",
+    "amqp://u:s3cret@localhost:1//;amqp://u2:s3cret@localhost:2//",
+]
+
+
+@pytest.mark.parametrize("url", UNREADABLE + READABLE)
+def test_a_password_is_shown_nowhere(gilotine, tmp_path, url):
+    (tmp_path / "x.ini").write_text("[experiment]\n[subject a]\n")
+    environment = {**cache_with(tmp_path, ""), "CELERY_BROKER_URL": url}
+    commands = [
+        ("doctor",), ("doctor", "--json"), ("doctor", url), ("doctor", f"--broker={url}"), ("doctor", f"-b{url}"),
+        ("send", "-t", "x", "--attempts", "1"), ("send", "-t", "x", "--attempts", "1", "--broker", url),
+        ("send", "-t", "x", url),
+    ]
+    if url in UNREADABLE:
+        commands.append(("lab", str(tmp_path / "x.ini"), "--out", str(tmp_path / "out"), "--broker", url))
+    for command in commands:
+        done = subprocess.run([gilotine, *command], capture_output=True, text=True, env=environment, timeout=60,
+                              stdin=subprocess.DEVNULL, check=False)
+        assert done.stdout + done.stderr != ""
+        assert SECRET not in done.stdout + done.stderr, command
+
+
+@pytest.mark.parametrize("url", UNREADABLE)
+def test_a_url_that_cannot_be_read_is_not_tried(gilotine, tmp_path, url):
+    found, row = broker_row(gilotine, url, tmp_path)
+    assert found["url"] is None and found["reachable"] is None and found["alternates"] == []
+    assert row["mark"] == "warn"
+    assert "expected SCHEME://USER:PASSWORD@HOST:PORT/VHOST" in row["value"] and row["value"].endswith("; not tried")
+
+
+def test_each_broker_of_a_list_is_checked(gilotine, tmp_path):
+    urls = f"amqp://u:s3cret@127.0.0.1:1//;amqp://u2:s3cret2@127.0.0.1:2/v;filesystem://{tmp_path}"
+    environment = {**cache_with(tmp_path, ""), "CELERY_BROKER_URL": urls}
+    _, report = doctor(gilotine, "doctor", env=environment)
+    found, rows = facts(report, "broker"), report["checks"]["broker"]["rows"]
+    assert [row["label"] for row in rows] == ["broker 1", "broker 2", "broker 3"]
+    assert [row["mark"] for row in rows] == ["warn", "warn", "ok"]
+    shown = ["amqp://u@127.0.0.1:1//", "amqp://u2@127.0.0.1:2/v", f"filesystem://{tmp_path}"]
+    assert [found["url"], *(other["url"] for other in found["alternates"])] == shown
+    assert [found["reachable"], *(other["reachable"] for other in found["alternates"])] == [False, False, True]
+    assert all(row["value"].startswith(text) for row, text in zip(rows, shown, strict=True))
+
+
 def test_it_changes_nothing(gilotine, here):
     """No cgroup, file or process remains; the fixtures look after files and processes."""
     folders = [here["cgroups"]["facts"].get("own")]

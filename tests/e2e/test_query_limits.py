@@ -189,14 +189,16 @@ def has_executor(process: subprocess.Popen) -> bool:
 
 @every_duckdb
 @pytest.mark.parametrize("sql", [LONG, STUBBORN])
-@pytest.mark.parametrize(("signo", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("signo", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGQUIT, 131)])
 def test_a_signal_cancels(query, sql, signo, code):
+    before = set(os.listdir(os.environ["TMPDIR"]))
     process = query.start(sql)
     wait_for(lambda: has_executor(process))
     time.sleep(0.1)
     process.send_signal(signo)
     out, err = process.communicate(timeout=WAIT)
     assert (process.returncode, out) == (code, b"") and b"cancelled" in err
+    assert set(os.listdir(os.environ["TMPDIR"])) == before
 
 
 def test_an_ignored_signal_stays_ignored(query):
@@ -415,3 +417,87 @@ def test_a_temporary_folder_that_cannot_be_is_named_with_what_to_do(query, folde
     done = query("select 1", env={"TMPDIR": folder})
     assert done.returncode == 119
     assert f"a folder in {folder} (set TMPDIR to where one can be made): ".encode() in done.stderr
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to be another user")
+@pytest.mark.parametrize("args", [["select 1"], ["--explain-limits"], ["--explain-limits", "--json"]])
+def test_a_domain_that_cannot_be_had_is_told_before_anything_begins(public_build, tmp_path, args):
+    done = subprocess.run(
+        [public_build / "src/cli/gilotine", "query", "--domain", "pidns", "--report", "1", *args],
+        capture_output=True, stdin=subprocess.DEVNULL, user=65534, group=65534, extra_groups=[], cwd="/",
+        env={"PATH": os.environ["PATH"]}, timeout=WAIT, check=False)  # fmt: skip
+    assert (done.returncode, done.stdout) == (125, b"")
+    assert done.stderr.startswith(b"gilotine query: --domain: domain pidns: ")
+
+
+@pytest.mark.parametrize(("args", "value", "source"), [([], None, "none"), (["--max-result", "1K"], 1024, "option")])
+def test_the_limit_of_a_result_is_explained_as_the_others_are(query, args, value, source):
+    told = json.loads(query.good("--explain-limits", "--json", *args))
+    assert told["max-result"] == {"value": value, "unit": "bytes", "from": source}
+    text = query.good("--explain-limits", *args).decode()
+    assert ("max-result: 1024 bytes (option)" in text) == (value is not None)
+
+
+@pytest.mark.parametrize(("sql", "params"), [
+    (b"select length('" + b"\1" * 12_000_000 + b"')", []),
+    (b"select length('" + b"\1" * 10_900_000 + b"') + length($x)", ["--param", "x=" + "\1" * 120_000]),
+])  # fmt: skip
+def test_sql_that_is_too_large_as_json_is_refused_before_anything_begins(query, sql, params):
+    done = query("--db", "none.db", "--report", "1", *params, "-f", "-", stdin=sql)
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert b"MiB as JSON, at most 63: " in done.stderr
+    assert not (query.folder / "none.db").exists()
+
+
+def test_sql_that_just_fits_as_json_is_run(query):
+    sql = b"select length('" + b"\1" * 10_900_000 + b"') as n"
+    assert query.good("--format", "csv", "-f", "-", stdin=sql) == b"n\r\n10900000\r\n"
+
+
+SAME = [
+    (["--db", "x.db", "-o", "x.db"], b"the database and the output"),
+    (["--db", "x.db", "-o", "link.db"], b"the database and the output"),
+    (["--db", "folder/../x.db", "-o", "hard.db"], b"the database and the output"),
+    (["--db", "new.db", "-o", "folder/../new.db"], b"the database and the output"),
+    (["--db", "x.db", "-o", "x.db.wal"], b"the database's log and the output"),
+    (["--db", "x.db", "--report", "x.db"], b"the database and the report"),
+    (["--db", "x.db", "--report", "link.db"], b"the database and the report"),
+    (["-o", "same", "--report", "same"], b"the output (-o) and the report"),
+    (["-o", "same", "--report", "folder/../same"], b"the output (-o) and the report"),
+    (["-f", "x.sql", "-o", "x.sql"], b"the file of the SQL (-f) and the output"),
+    (["-f", "x.sql", "--report", "./x.sql"], b"the file of the SQL (-f) and the report"),
+]
+
+
+@pytest.mark.parametrize(("args", "says"), SAME)
+def test_no_file_is_replaced_by_another_one_of_the_query(query, tmp_path, args, says):
+    query.good("--db", "x.db", "create table t as select 1 as i")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link.db").symlink_to("x.db")
+    os.link(tmp_path / "x.db", tmp_path / "hard.db")
+    (tmp_path / "x.sql").write_text("select 1 as a")
+    before = {p.name: p.read_bytes() for p in tmp_path.iterdir() if p.is_file()}
+    done = query(*args, *([] if "-f" in args else ["select 1 as a"]))
+    assert (done.returncode, done.stdout) == (2, b"") and says in done.stderr
+    assert {p.name: p.read_bytes() for p in tmp_path.iterdir() if p.is_file()} == before
+
+
+def test_a_report_does_not_replace_what_standard_output_is(query, tmp_path):
+    with open(tmp_path / "same", "wb") as out:
+        process = query.start("--format", "csv", "--report", "same", "select 1 as a", stdout=out)
+        assert b"standard output and the report" in process.communicate(timeout=WAIT)[1]
+    assert process.returncode == 2
+
+
+@pytest.mark.parametrize("args", [
+    ["--report", "1"], ["--report", "/dev/stdout"], ["-o", "/dev/null", "--report", "/dev/null"],
+    ["-o", "a", "--report", "b"],
+])  # fmt: skip
+def test_what_is_written_in_place_may_be_the_same(query, tmp_path, args):
+    with open(tmp_path / "out", "wb") as out:
+        process = query.start("--format", "csv", *args, "select 1 as a", stdout=out)
+        assert process.communicate(timeout=WAIT)[1] == b""
+    assert process.returncode == 0
+    if "-o" not in args:
+        first, _, record = (tmp_path / "out").read_bytes().partition(b"{")
+        assert first == b"a\r\n1\r\n" and json.loads(b"{" + record)["outcome"] == "value"

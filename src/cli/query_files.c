@@ -1,5 +1,7 @@
 #include "cli/query_files.h"
 
+#include "cli/target.h"
+
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -72,6 +74,12 @@ place_of_stdout (const char *report)
 }
 
 static gboolean
+is_own_output (const GtQueryFiles *given)
+{
+  return given->output == NULL || gt_target_own_fd (given->output) == STDOUT_FILENO;
+}
+
+static gboolean
 check (const File files[N_FILES], GError **error)
 {
   for (int target = OUTPUT; target <= REPORT; target++)
@@ -98,7 +106,7 @@ gt_query_files_differ (const GtQueryFiles *given, GError **error)
         g_strcmp0 (given->sql, "-") == 0 ? place_of_fd (STDIN_FILENO) : place_of (given->sql) },
     [OUTPUT]
     = { given->output != NULL ? "the output (-o)" : "standard output",
-        given->output != NULL ? place_of (given->output) : place_of_stdout (given->report) },
+        is_own_output (given) ? place_of_stdout (given->report) : place_of (given->output) },
     [REPORT] = { "the report (--report)", place_of_report (given->report) },
   };
   gboolean good = check (files, error);

@@ -19,13 +19,6 @@
 /* What a job's frame has besides SQL and parameters: the name of the database, above all. */
 #define REST_BYTES (1 << 20)
 
-/* MOST_JOB and others: the largest body of each frame. */
-enum {
-#define X(name, number, sender, job, head, body, fd, text) MOST_##name = (body),
-  GT_WIRE_TYPES (X)
-#undef X
-};
-
 /* Texts as given, before they are understood. */
 typedef struct {
   char *soft, *hard, *memory, *cpu, *threads, *max_result, *format, *domain, *file, *database;
@@ -230,7 +223,7 @@ check_size_as_json (const GtQueryOptions *options, int *code)
   json_t *sent = json_pack ("[s, O*]", options->sql, options->params);
   (void) json_dump_callback (sent, count_bytes, &bytes, JSON_COMPACT);
   json_decref (sent);
-  const gsize most = MOST_JOB - REST_BYTES;
+  const gsize most = GT_WIRE_BODY_BYTES - REST_BYTES;
   if (bytes <= most)
     return TRUE;
   return refuse (code,

@@ -10,11 +10,17 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 #include <unistd.h>
 
 #define MARK_VARIABLE "GILOTINE_FAMILY"
+
+/* Above a limit of processes. */
+#define WALL_THREADS 64 /* for each */
+#define WALL_ROOM    1024
 
 extern char **environ;
 
@@ -40,14 +46,46 @@ add_cgroup (GPtrArray *argv, const GtCgroup *cgroup)
     add (argv, "--pids1=%s", cgroup->pids1);
 }
 
+/* Threads of all processes of this user. */
+static guint64
+tasks_of_user (void)
+{
+  guint64 tasks = 0;
+  g_autoptr (GDir) proc = g_dir_open ("/proc", 0, NULL);
+  for (const char *name; proc != NULL && (name = g_dir_read_name (proc)) != NULL;) {
+    char path[64];
+    struct stat st;
+    (void) g_snprintf (path, sizeof path, "/proc/%.20s/task", name);
+    if (g_ascii_isdigit (*name) && stat (path, &st) == 0 && st.st_uid == geteuid ())
+      tasks += st.st_nlink > 2 ? st.st_nlink - 2 : 0;
+  }
+  return tasks;
+}
+
+/* A family that doubles with each step is too many for any watch before its next look, and for the
+ * kill after it. The kernel counts all threads of the user, so there is much room above the limit:
+ * it only has to be a number that can be killed. It does not count root's. */
+static void
+add_wall (GPtrArray *argv, guint64 processes)
+{
+  struct rlimit now;
+  guint64 room = MIN (processes, G_MAXUINT32) * WALL_THREADS + WALL_ROOM;
+  guint64 wall = tasks_of_user () + room;
+  if (geteuid () == 0 || getrlimit (RLIMIT_NPROC, &now) != 0 || now.rlim_cur <= wall)
+    return;
+  add (argv, "--rlimit=%d:%" G_GUINT64_FORMAT ":%" G_GUINT64_FORMAT, RLIMIT_NPROC, wall, wall);
+}
+
 static void
 add_limits (GPtrArray *argv, const GtFamily *family, const GtFamilySpec *spec)
 {
   const GtFamilyReport *report = &family->report;
   if (report->memory_limit_by == GT_METER_WATCH)
     add (argv, "--memory=%" G_GUINT64_FORMAT, spec->limits.memory_bytes);
-  if (report->processes_limit_by == GT_METER_WATCH)
+  if (report->processes_limit_by == GT_METER_WATCH) {
     add (argv, "--processes=%" G_GUINT64_FORMAT, spec->limits.processes);
+    add_wall (argv, spec->limits.processes);
+  }
   if (report->cpu_limit_by != GT_METER_NONE)
     add (argv, "--cpu=%" G_GINT64_FORMAT, spec->limits.cpu_ns);
 }

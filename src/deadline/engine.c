@@ -108,7 +108,7 @@ gt_engine_new (const GtEngineOptions *options, GError **error)
   if (open_descriptors (engine, error) && start_threads (engine, error))
     return engine;
   if (engine->helper != NULL) {
-    gt_engine_errand (engine, GT_ERRAND_QUIT, NULL);
+    gt_engine_errand (engine, &(GtErrand){ .kind = GT_ERRAND_QUIT });
     g_thread_join (engine->helper);
   }
   engine_release (engine);
@@ -125,7 +125,7 @@ gt_engine_free (GtEngine *engine)
   pthread_mutex_unlock (&engine->lock);
   gt_engine_order (engine, &(GtOrder){ .kind = GT_ORDER_STOP });
   g_thread_join (engine->deadline);
-  gt_engine_errand (engine, GT_ERRAND_QUIT, NULL);
+  gt_engine_errand (engine, &(GtErrand){ .kind = GT_ERRAND_QUIT });
   g_thread_join (engine->helper);
   engine_release (engine);
 }

@@ -18,13 +18,11 @@
 #define LAST_WAIT_NS    (250 * GT_NSEC_PER_MSEC)
 
 void
-gt_engine_errand (GtEngine *engine, int kind, GtLink *link)
+gt_engine_errand (GtEngine *engine, const GtErrand *errand)
 {
-  GtErrand *errand = g_new0 (GtErrand, 1);
-  errand->kind = kind;
-  errand->link = link;
+  GtErrand *copy = g_memdup2 (errand, sizeof *errand);
   pthread_mutex_lock (&engine->errand_lock);
-  g_queue_push_tail (&engine->errands, errand);
+  g_queue_push_tail (&engine->errands, copy);
   pthread_cond_signal (&engine->errand_came);
   pthread_mutex_unlock (&engine->errand_lock);
 }
@@ -153,6 +151,14 @@ part (GtLink *link)
   gt_link_free (link);
 }
 
+/* The link is there: its parting is an errand after this one. */
+static void
+weigh (const GtLink *link, guint64 job)
+{
+  GtOrder order = { .kind = GT_ORDER_WEIGHED, .id = job, .bytes = gt_link_weigh (link) };
+  gt_engine_order (link->engine, &order);
+}
+
 gpointer
 gt_engine_helper_main (gpointer data)
 {
@@ -163,6 +169,9 @@ gt_engine_helper_main (gpointer data)
     switch (errand->kind) {
     case GT_ERRAND_START:
       start (errand->link);
+      break;
+    case GT_ERRAND_WEIGH:
+      weigh (errand->link, errand->job);
       break;
     case GT_ERRAND_PART:
       part (errand->link);

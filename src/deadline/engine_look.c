@@ -95,7 +95,7 @@ count_child (pid_t pid, gpointer data)
 }
 
 typedef struct {
-  gint64 members, memory_bytes, cpu_ns;
+  gint64 memory_bytes, cpu_ns;
 } Sum;
 
 static void
@@ -118,9 +118,10 @@ add_pid (pid_t pid, gpointer data)
   g_array_append_val ((GArray *) data, pid);
 }
 
-/* A list that grows while it is walked: a tree may be deeper than a stack. */
-static void
-add_members (int keeper, Sum *sum)
+/* All below the keeper; returns how many there are. A list that grows while it is walked: a tree
+ * may be deeper than a stack. */
+static gint64
+each_member (int keeper, void (*visit) (Sum *sum, int folder), Sum *sum)
 {
   g_autoptr (GArray) pids = g_array_new (FALSE, FALSE, sizeof (pid_t));
   (void) each_child (keeper, add_pid, pids);
@@ -128,11 +129,11 @@ add_members (int keeper, Sum *sum)
     int folder = process_folder (g_array_index (pids, pid_t, i));
     if (folder < 0)
       continue;
-    add_stat (sum, folder);
+    visit (sum, folder);
     (void) each_child (folder, add_pid, pids);
     close (folder);
   }
-  sum->members = pids->len;
+  return pids->len;
 }
 
 /* --- a kernel without the list of children --- */
@@ -211,10 +212,10 @@ static void
 look_at_all (GtLink *link, int keeper, GtUsage *usage)
 {
   Sum sum = { 0 };
-  add_members (keeper, &sum);
-  if (sum.members == 0)
+  gint64 members = each_member (keeper, add_stat, &sum);
+  if (members == 0)
     return;
-  usage->processes = sum.members;
+  usage->processes = members;
   usage->memory_bytes = sum.memory_bytes;
   /* Ticks are coarse; the executor's own clock is not. */
   usage->cpu_ns = MAX (sum.cpu_ns, gt_link_cpu_ns (link));
@@ -265,4 +266,28 @@ gt_link_resident_bytes (GtLink *link)
     return -1;
   int executor = folder_of (&link->executor_folder, gt_family_command_pid (link->family));
   return executor >= 0 ? resident_of (executor) : -1;
+}
+
+/* --- shared pages in parts, on the helper thread --- */
+
+static void
+add_proportion (Sum *sum, int folder)
+{
+  char text[4096];
+  ssize_t n = read_text (folder, "smaps_rollup", text, sizeof text);
+  gint64 bytes = n > 0 ? gt_proc_parse_pss (text, (gsize) n) : -1;
+  /* Not ours to see: what counts too much is the safe one. */
+  sum->memory_bytes += bytes >= 0 ? bytes : MAX (resident_of (folder), 0);
+}
+
+gint64
+gt_link_weigh (const GtLink *link)
+{
+  Sum sum = { 0 };
+  int keeper = process_folder (gt_family_root_pid (link->family));
+  if (keeper < 0)
+    return -1;
+  gint64 members = each_member (keeper, add_proportion, &sum);
+  close (keeper);
+  return members > 0 ? sum.memory_bytes : -1;
 }

@@ -42,6 +42,14 @@ resume (GtEngine *engine, guint64 job)
 }
 
 static void
+take_weight (GtEngine *engine, guint64 job, gint64 bytes)
+{
+  GtSlot *slot = gt_pool_slot_of (engine->pool, job);
+  if (slot != NULL)
+    gt_slot_weighed (slot, bytes);
+}
+
+static void
 take_orders (GtEngine *engine)
 {
   guint64 ignored;
@@ -63,6 +71,9 @@ take_orders (GtEngine *engine)
       break;
     case GT_ORDER_STOP:
       gt_pool_stop (engine->pool);
+      break;
+    case GT_ORDER_WEIGHED:
+      take_weight (engine, order->id, order->bytes);
       break;
     case GT_ORDER_STARTED:
       gt_link_started (order->link);
@@ -152,7 +163,8 @@ static void
 hand_over_parted (GtEngine *engine)
 {
   for (guint i = 0; i < engine->parted->len; i++)
-    gt_engine_errand (engine, GT_ERRAND_PART, engine->parted->pdata[i]);
+    gt_engine_errand (engine,
+                      &(GtErrand){ .kind = GT_ERRAND_PART, .link = engine->parted->pdata[i] });
   g_ptr_array_set_size (engine->parted, 0);
 }
 

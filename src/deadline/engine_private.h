@@ -30,7 +30,7 @@ typedef struct {
 } GtLink;
 
 /* Orders from any thread to the deadline thread, and answers of the helper. */
-#define GT_ORDERS(X) X (SUBMIT) X (CANCEL) X (RESUME) X (STOP) X (STARTED)
+#define GT_ORDERS(X) X (SUBMIT) X (CANCEL) X (RESUME) X (STOP) X (STARTED) X (WEIGHED)
 
 typedef enum {
 #define X(id) GT_ORDER_##id,
@@ -41,8 +41,9 @@ typedef enum {
 typedef struct {
   GtOrderKind kind;
   GtJob *job;   /* SUBMIT */
-  guint64 id;   /* CANCEL, RESUME */
+  guint64 id;   /* CANCEL, RESUME, WEIGHED: of a job */
   GtLink *link; /* STARTED */
+  gint64 bytes; /* WEIGHED; -1 = could not be */
 } GtOrder;
 
 struct _GtEngine {
@@ -74,8 +75,9 @@ struct _GtEngine {
 };
 
 typedef struct {
-  enum { GT_ERRAND_START, GT_ERRAND_PART, GT_ERRAND_QUIT } kind;
+  enum { GT_ERRAND_START, GT_ERRAND_WEIGH, GT_ERRAND_PART, GT_ERRAND_QUIT } kind;
   GtLink *link;
+  guint64 job; /* WEIGH */
 } GtErrand;
 
 /* engine.c */
@@ -86,7 +88,7 @@ gpointer gt_engine_deadline_main (gpointer engine);
 
 /* engine_helper.c */
 gpointer gt_engine_helper_main (gpointer engine);
-void gt_engine_errand (GtEngine *engine, int kind, GtLink *link);
+void gt_engine_errand (GtEngine *engine, const GtErrand *errand); /* copied */
 
 /* engine_link.c: the deadline thread's side of one executor. */
 GtLink *gt_link_new (GtEngine *engine, GtSlot *slot);
@@ -108,6 +110,9 @@ void gt_link_on_frame (GtLink *link, GtFrame *frame);
 void gt_link_look (GtLink *link, gboolean whole, GtUsage *usage);
 gint64 gt_link_cpu_ns (GtLink *link);
 gint64 gt_link_resident_bytes (GtLink *link);
+/* What all members hold, pages that they share in parts: walks their address spaces, so it is the
+ * helper's. -1 = not known. */
+gint64 gt_link_weigh (const GtLink *link);
 
 /* engine_world.c */
 extern const GtPoolWorld gt_engine_world;

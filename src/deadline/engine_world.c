@@ -16,7 +16,7 @@ static void
 world_start (gpointer world, GtSlot *slot)
 {
   slot->io = gt_link_new (world, slot);
-  gt_engine_errand (world, GT_ERRAND_START, slot->io);
+  gt_engine_errand (world, &(GtErrand){ .kind = GT_ERRAND_START, .link = slot->io });
 }
 
 /* What the executor is asked to stay below: less than the wall, because its own code, stacks and
@@ -113,6 +113,13 @@ world_look (gpointer world, GtSlot *slot, gboolean whole, GtUsage *usage)
   gt_link_look (slot->io, whole, usage);
 }
 
+static void
+world_weigh (gpointer world, GtSlot *slot)
+{
+  gt_engine_errand (world,
+                    &(GtErrand){ .kind = GT_ERRAND_WEIGH, .link = slot->io, .job = slot->job->id });
+}
+
 static const char *
 world_domain (gpointer world, GtSlot *slot)
 {
@@ -166,6 +173,7 @@ const GtPoolWorld gt_engine_world = {
   .cpu_ns = world_cpu_ns,
   .resident_bytes = world_resident_bytes,
   .look = world_look,
+  .weigh = world_weigh,
   .domain = world_domain,
   .ending = world_ending,
   .freed = world_freed,

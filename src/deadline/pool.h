@@ -81,6 +81,8 @@ typedef struct {
   /* `whole`: all members and their sums. Otherwise what a slot needs to know after a short job:
    * children of keeper and executor, threads, descriptors, the executor's own memory. */
   void (*look) (gpointer world, GtSlot *slot, gboolean whole, GtUsage *usage);
+  /* Asks what all members hold, shared pages in parts: gt_slot_weighed(), later. */
+  void (*weigh) (gpointer world, GtSlot *slot);
   const char *(*domain) (gpointer world, GtSlot *slot);
   /* After gt_slot_reaped(): the report; the executor's things are the world's to remove. */
   void (*ending) (gpointer world, GtSlot *slot, GtEnding *ending);
@@ -106,6 +108,9 @@ struct _GtSlot {
   guint jobs;          /* it has done */
   GtReason why;        /* of the kill; ANSWER = none was sent */
   GtReason over;       /* of the next OVER event */
+  gint64 sum_bytes;    /* of the members that are being weighed */
+  gint64 shared_bytes; /* counted more than once in such a sum */
+  GtInstant weighed;   /* so long an answer to a weighing is waited for; GT_NEVER = none is due */
   char *problem;       /* for people: what was wrong with it; NULL */
 };
 
@@ -155,6 +160,8 @@ void gt_slot_ack (GtSlot *slot, guint64 job, const GtAck *ack);
 /* `failure` NULL: the part is a value. */
 void gt_slot_answer (GtSlot *slot, guint64 job, GtPart *part, const GtFailure *failure);
 void gt_slot_end (GtSlot *slot, guint64 job, const GtEnd *end);
+/* What the job that runs holds; -1 = not known: the sum of its members counts. */
+void gt_slot_weighed (GtSlot *slot, gint64 bytes);
 void gt_slot_garbage (GtSlot *slot, const char *message);
 void gt_slot_closed (GtSlot *slot);
 void gt_slot_died (GtSlot *slot); /* the executor's process has ended */

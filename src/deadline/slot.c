@@ -121,6 +121,8 @@ do_send (GtSlot *slot)
   GtJob *job = slot->job;
   const GtLimits *limits = &job->limits;
   job->cpu_before_ns = world->cpu_ns (slot->pool->data, slot);
+  slot->shared_bytes = 0;
+  slot->weighed = GT_NEVER;
   /* With a limit below what the executor has already no job is sent: whether it is over must not
    * depend on how short it is. */
   if (gt_slot_over_memory (slot)) {
@@ -171,7 +173,7 @@ reset (GtSlot *slot)
 {
   slot->why = GT_REASON_ANSWER;
   slot->over = GT_REASON_ANSWER;
-  slot->warm = slot->late = slot->watch = slot->line = GT_NEVER;
+  slot->warm = slot->late = slot->watch = slot->line = slot->weighed = GT_NEVER;
   slot->jobs = 0;
   g_clear_pointer (&slot->problem, g_free);
 }

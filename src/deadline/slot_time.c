@@ -5,6 +5,8 @@
 #define WATCH_NS       (10 * GT_NSEC_PER_MSEC) /* between looks at what a job uses */
 #define WATCH_CPU_NS   (1 * GT_NSEC_PER_MSEC)  /* the least, with a limit of CPU time */
 
+#define WEIGH_NS (200 * GT_NSEC_PER_MSEC)
+
 /* The keeper's second line. It is moved only for jobs that run longer than LINE_AFTER, so that
  * short ones do not pay for it, and in any case before an old one comes nearer than LINE_CLEAR. */
 #define LINE_MARGIN_NS (250 * GT_NSEC_PER_MSEC)
@@ -103,33 +105,71 @@ next_watch (const GtSlot *slot, gint64 cpu_left_ns, GtInstant now)
   return gt_instant_add (now, wait);
 }
 
-static void
-check_memory (GtSlot *slot, gint64 bytes)
+static gboolean
+is_limited (const GtSlot *slot)
 {
-  const GtLimits *limits = &slot->job->limits;
-  if (limits->from[GT_LIMIT_MEMORY] != GT_LIMIT_FROM_OPTION || bytes <= limits->memory_bytes)
-    return;
+  return slot->job->limits.from[GT_LIMIT_MEMORY] == GT_LIMIT_FROM_OPTION;
+}
+
+static void
+over_memory (GtSlot *slot, gint64 bytes)
+{
   g_autofree char *most
-      = g_format_size_full ((guint64) limits->memory_bytes, G_FORMAT_SIZE_IEC_UNITS);
+      = g_format_size_full ((guint64) slot->job->limits.memory_bytes, G_FORMAT_SIZE_IEC_UNITS);
   g_autofree char *had = g_format_size_full ((guint64) bytes, G_FORMAT_SIZE_IEC_UNITS);
   slot->over = GT_REASON_MEMORY;
   if (slot->problem == NULL)
     slot->problem = g_strdup_printf ("its limit is %s, and it has %s", most, had);
 }
 
+/* What several processes share stands in the sum for each of them. To know better takes a walk
+ * through their address spaces, which this thread must not wait for; whoever is not told in time
+ * goes by the sum. */
+static gboolean
+holds_too_much (GtSlot *slot, const GtUsage *usage, GtInstant now)
+{
+  gint64 bytes = usage->memory_bytes - (usage->processes > 1 ? slot->shared_bytes : 0);
+  if (!is_limited (slot) || bytes <= slot->job->limits.memory_bytes)
+    return FALSE;
+  if (usage->processes > 1 && slot->weighed.ns == GT_NEVER.ns) {
+    slot->sum_bytes = usage->memory_bytes;
+    slot->weighed = gt_instant_add (now, WEIGH_NS);
+    slot->pool->world->weigh (slot->pool->data, slot);
+  }
+  if (usage->processes > 1 && slot->weighed.ns > now.ns)
+    return FALSE;
+  over_memory (slot, bytes);
+  return TRUE;
+}
+
+void
+gt_slot_weighed (GtSlot *slot, gint64 bytes)
+{
+  if (!at_work (slot) || slot->weighed.ns == GT_NEVER.ns)
+    return;
+  if (bytes > slot->job->limits.memory_bytes) {
+    over_memory (slot, bytes);
+    gt_slot_event (slot, GT_EVENT_OVER);
+    return;
+  }
+  slot->weighed = bytes >= 0 ? GT_NEVER : (GtInstant){ 0 };
+  slot->shared_bytes = bytes >= 0 ? MAX (slot->sum_bytes - bytes, 0) : 0;
+}
+
 gboolean
 gt_slot_over_memory (GtSlot *slot)
 {
   GtUsage usage = GT_USAGE_UNKNOWN;
-  if (slot->job->limits.from[GT_LIMIT_MEMORY] != GT_LIMIT_FROM_OPTION)
+  if (!is_limited (slot))
     return FALSE;
   slot->pool->world->look (slot->pool->data, slot, TRUE, &usage);
-  check_memory (slot, usage.memory_bytes);
+  if (usage.memory_bytes > slot->job->limits.memory_bytes)
+    over_memory (slot, usage.memory_bytes);
   return slot->over == GT_REASON_MEMORY;
 }
 
 static gboolean
-is_over (GtSlot *slot, const GtUsage *usage, gint64 cpu_ns)
+is_over (GtSlot *slot, const GtUsage *usage, gint64 cpu_ns, GtInstant now)
 {
   const GtLimits *limits = &slot->job->limits;
   if (limits->cpu_ns > 0 && usage->cpu_ns >= 0 && cpu_ns >= limits->cpu_ns)
@@ -138,8 +178,8 @@ is_over (GtSlot *slot, const GtUsage *usage, gint64 cpu_ns)
            && usage->processes > limits->processes)
     slot->over = GT_REASON_PROCESSES;
   else
-    check_memory (slot, usage->memory_bytes);
-  return slot->over != GT_REASON_ANSWER;
+    return holds_too_much (slot, usage, now);
+  return TRUE;
 }
 
 static void
@@ -149,7 +189,7 @@ watch_job (GtSlot *slot, GtInstant now)
   slot->pool->world->look (slot->pool->data, slot, TRUE, &usage);
   slot->job->result->record.was_stopped |= usage.stopped;
   gint64 cpu_ns = usage.cpu_ns - MAX (slot->job->cpu_before_ns, 0);
-  if (is_over (slot, &usage, cpu_ns))
+  if (is_over (slot, &usage, cpu_ns, now))
     gt_slot_event (slot, GT_EVENT_OVER);
   else
     slot->watch = next_watch (slot, slot->job->limits.cpu_ns - cpu_ns, now);

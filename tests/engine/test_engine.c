@@ -309,6 +309,20 @@ limits_of_memory_and_cpu_hold (GtDomain domain)
       = run_limited (engine, "grow 300000000; hang",
                      (GtLimitsAsked){ .memory_bytes = 100 << 20, .hard_ns = 20 * S });
   assert_outcome (memory, GT_OUTCOME_OUT_OF_MEMORY, GT_REASON_MEMORY);
+  /* Shared by seven processes, it is there once. */
+  const GtLimitsAsked shared = { .memory_bytes = 300 << 20, .hard_ns = 60 * S };
+  g_autoptr (GtJobResult) once = run_limited (
+      engine,
+      "grow 100000000; child 60000; child 60000; child 60000; child 60000; child 60000; "
+      "child 60000; sleep 500; value 3",
+      shared);
+  assert_outcome (once, GT_OUTCOME_VALUE, GT_REASON_ANSWER);
+  g_assert_cmpint (once->record.leftovers, >=, 6);
+  g_autoptr (GtJobResult) more = run_limited (
+      engine,
+      "grow 100000000; child 60000; child 60000; child 60000; sleep 200; grow 300000000; hang",
+      shared);
+  assert_outcome (more, GT_OUTCOME_OUT_OF_MEMORY, GT_REASON_MEMORY);
   g_autoptr (GtJobResult) cpu
       = run_limited (engine, "burn 60000", (GtLimitsAsked){ .cpu_ns = 50 * MS, .hard_ns = 20 * S });
   assert_outcome (cpu, GT_OUTCOME_OVER_LIMIT, GT_REASON_CPU);

@@ -190,6 +190,7 @@ do_job (FakeWorld *world, Executor *executor)
     return;
   case JOB_EAT:
     executor->memory = G_GINT64_CONSTANT (1) << 40;
+    executor->processes = MAX (world->members, executor->processes);
     return;
   case JOB_FORK:
     executor->processes = 1000;
@@ -427,6 +428,14 @@ world_resident_bytes (gpointer data, GtSlot *slot)
 }
 
 static void
+world_weigh (gpointer data, GtSlot *slot)
+{
+  FakeWorld *world = data;
+  world->weighings++;
+  world->weighed_slot = slot;
+}
+
+static void
 world_look (gpointer data, GtSlot *slot, gboolean whole, GtUsage *usage)
 {
   (void) whole;
@@ -498,6 +507,7 @@ static const GtPoolWorld functions = {
   .cpu_ns = world_cpu_ns,
   .resident_bytes = world_resident_bytes,
   .look = world_look,
+  .weigh = world_weigh,
   .domain = world_domain,
   .ending = world_ending,
   .freed = world_freed,

@@ -88,6 +88,9 @@ struct _FakeWorld {
   guint64 next_job;
   guint at_work, most_at_work; /* jobs given to executors and not told */
   guint starts, kills, byes, lines;
+  gint64 members; /* that a job which eats memory has; 0 = one */
+  guint weighings;
+  GtSlot *weighed_slot; /* of the last one: the test answers it */
 };
 
 FakeWorld *fake_world_new (const GtEngineOptions *options);

@@ -217,6 +217,36 @@ too_many_undead_refuse_new_jobs_until_one_dies (void)
   fake_world_free (world);
 }
 
+/* What they share stands in the sum of each: it is asked for, and until then nobody is killed. */
+static void
+members_that_share_memory_are_weighed (void)
+{
+  const gint64 little = 1 << 29, much = G_GINT64_CONSTANT (1) << 31;
+  FakeWorld *world = warm_world (1, 1);
+  world->members = 3;
+  guint64 shares = fake_world_submit (world, JOB_EAT, 0, 0, 5 * S);
+  fake_world_run (world, 50 * MS);
+  g_assert_cmpuint (world->weighings, ==, 1);
+  gt_slot_weighed (world->weighed_slot, little);
+  fake_world_run (world, 2 * S);
+  g_assert_cmpuint (fake_world_told (world, shares)->told, ==, 0);
+  g_assert_cmpuint (world->weighings, ==, 1); /* not again while the sum does not grow */
+  fake_world_run (world, 4 * S);
+  assert_told (world, shares, GT_OUTCOME_HARD_TIMEOUT, GT_REASON_DEADLINE_HARD);
+  const gint64 answers[] = { much, -1, 0 };
+  for (guint i = 0; i < G_N_ELEMENTS (answers); i++) { /* the last one does not come */
+    guint64 job = fake_world_submit (world, JOB_EAT, 0, 0, 60 * S);
+    fake_world_run (world, 50 * MS);
+    g_assert_cmpuint (world->weighings, ==, i + 2);
+    if (answers[i] != 0)
+      gt_slot_weighed (world->weighed_slot, answers[i]);
+    fake_world_run (world, answers[i] != 0 ? 100 * MS : S);
+    assert_told (world, job, GT_OUTCOME_OUT_OF_MEMORY, GT_REASON_MEMORY);
+    fake_world_run (world, S);
+  }
+  fake_world_free (world);
+}
+
 static void
 starts_that_fail_pause_and_fail_the_jobs_after_a_bound (void)
 {
@@ -389,6 +419,7 @@ main (int argc, char **argv)
   g_test_add_func ("/pool/slow-start", a_start_without_an_end_is_killed);
   g_test_add_func ("/pool/waiting", limits_count_while_a_job_waits);
   g_test_add_func ("/pool/cancel", cancels_reach_jobs_that_wait_and_jobs_that_run);
+  g_test_add_func ("/pool/weigh", members_that_share_memory_are_weighed);
   g_test_add_func ("/pool/recycle", executors_are_replaced_after_jobs_and_age);
   g_test_add_func ("/pool/recycle-one-by-one", those_of_one_age_are_replaced_one_by_one);
   g_test_add_func ("/pool/stop", a_stop_answers_everybody);

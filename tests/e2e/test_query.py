@@ -85,6 +85,23 @@ def test_types_arrive_exact_in_json(query):
 
 
 @every_duckdb
+def test_json_columns_are_embedded_as_they_are_written(query):
+    texts = [
+        '{"id": 18446744073709551615}',
+        "1e400",
+        "12345678901234567890123",
+        '{"\\u0000":1}',
+        "[" * 900 + "]" * 900,
+        '[1,\n "\\u2028"]',
+    ]
+    rows = "".join(f"select $${text}$$::json j, {{'j': $${text}$$::json}} s;" for text in texts)
+    shown = [text.replace("\n", " ") for text in texts]
+    expected = "".join(f'{{"j":{text},"s":{{"j":{text}}}}}\n' for text in shown)
+    assert query.good("--format", "ndjson", rows).decode() == expected
+    assert query.rows("select '[NaN,]'::json j") == [{"j": "[NaN,]"}]
+
+
+@every_duckdb
 def test_parquet_is_read_back(query, tmp_path):
     query.good("--format", "parquet", "-o", "r.parquet", "select i, i::varchar s from range(1000) t(i)")
     assert (tmp_path / "r.parquet").read_bytes()[:4] == b"PAR1"

@@ -1,4 +1,5 @@
 #include "cli/query_format.h"
+#include "cli/query_json.h"
 #include "cli/query_params.h"
 #include "cli/query_progress.h"
 #include "cli/query_width.h"
@@ -67,6 +68,79 @@ json_is_embedded_when_it_is_json_for_everybody (void)
   assert_json ("JSON", "\"{\\\"a\\\":\\n[1]}\"", "{\"a\": [1]}");
   assert_json ("JSON", "\"[1,]\"", "\"[1,]\"");
   assert_json ("JSON[]", "[\"1\",\"\\\"x\\\"\"]", "[1,\"x\"]");
+}
+
+static void
+json_is_embedded_whatever_its_readers_can_hold (void)
+{
+  assert_json ("JSON", "\"18446744073709551615\"", "18446744073709551615");
+  assert_json ("JSON", "\"[1e400,-0.1E-9999]\"", "[1e400,-0.1E-9999]");
+  assert_json ("JSON", "\"{\\\"\\\\u0000\\\":1}\"", "{\"\\u0000\":1}");
+  assert_json ("STRUCT(j JSON)", "{\"j\":\"12345678901234567890123\"}",
+               "{\"j\":12345678901234567890123}");
+  g_autofree char *open = g_strnfill (100000, '['), *shut = g_strnfill (100000, ']');
+  g_autofree char *deep = g_strconcat (open, shut, NULL);
+  g_autofree char *wire = g_strdup_printf ("\"%s\"", deep);
+  assert_json ("JSON", wire, deep);
+}
+
+static void
+assert_is_json (const char *text, gboolean expected)
+{
+  if (gt_query_is_json (text, strlen (text)) != expected)
+    g_error ("%s is%s JSON", text, expected ? "" : " no");
+}
+
+static void
+json_is_what_the_grammar_says (void)
+{
+  static const char *const good[]
+      = { "0",     "-0",           "-1.50e+007",  "\"\\u00e9\\/\\\"\"",
+          " [ ] ", "{}",           "[{},[],[0]]", "{ \"a\" : [1 , 2] , \"a\" : {\"\":null} }",
+          "true",  "\t\r\nfalse\n" };
+  static const char *const bad[] = { "",
+                                     " ",
+                                     "01",
+                                     "1.",
+                                     "-",
+                                     ".5",
+                                     "+1",
+                                     "1e",
+                                     "1.5.2",
+                                     "1-2",
+                                     "NaN",
+                                     "-Inf",
+                                     "Infinity",
+                                     "[1,]",
+                                     "[,1]",
+                                     "[1 2]",
+                                     "[1",
+                                     "1]",
+                                     "[1}",
+                                     "{\"a\"}",
+                                     "{\"a\":}",
+                                     "{1:2}",
+                                     "{,}",
+                                     "{\"a\":1,}",
+                                     "\"",
+                                     "\"\\\"",
+                                     "\"\\x\"",
+                                     "\"\\u12g4\"",
+                                     "\"a\nb\"",
+                                     "truex",
+                                     "nul",
+                                     "1 // 2",
+                                     "'a'",
+                                     "[] []",
+                                     "\xEF\xBB\xBF"
+                                     "1",
+                                     "[1]]" };
+  for (gsize i = 0; i < G_N_ELEMENTS (good); i++)
+    assert_is_json (good[i], TRUE);
+  for (gsize i = 0; i < G_N_ELEMENTS (bad); i++)
+    assert_is_json (bad[i], FALSE);
+  g_assert_false (gt_query_is_json ("1", 0));
+  g_assert_false (gt_query_is_json ("1\0", 2));
 }
 
 static void
@@ -244,6 +318,8 @@ main (int argc, char **argv)
   TEST (exact_numbers_lose_their_quotes_at_every_depth);
   TEST (a_type_that_is_not_understood_is_left_as_it_comes);
   TEST (json_is_embedded_when_it_is_json_for_everybody);
+  TEST (json_is_embedded_whatever_its_readers_can_hold);
+  TEST (json_is_what_the_grammar_says);
   TEST (intervals_read_as_duckdb_writes_them);
   TEST (strings_lose_quotes_and_escapes);
   TEST (a_row_may_come_in_pieces);

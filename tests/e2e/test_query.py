@@ -80,6 +80,8 @@ def test_types_arrive_exact_in_json(query):
         '"i":{"months":14,"days":3,"micros":-1500000},"f":"nan","b":true}\n]\n'
     )
     assert query.good("--json", sql).decode() == expected
+    quoted = """select {'q"': 1.5, 'h': [7::hugeint], '"': {'""': '[1]'::json}} v"""
+    assert query.good("--format", "ndjson", quoted) == b'{"v":{"q\\"":1.5,"h":[7],"\\"":{"\\"\\"":[1]}}}\n'
     text = query.good("--format", "csv", "select interval '14 months 3 days -1.5 seconds' i, interval '1 day' d")
     assert text == b"i,d\r\n1 year 2 months 3 days -00:00:01.5,1 day\r\n"
 

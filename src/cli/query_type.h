@@ -13,7 +13,7 @@ typedef enum {
   GT_QUERY_JSON,     /* a string that holds JSON */
   GT_QUERY_LIST,
   GT_QUERY_MAP,   /* comes as a list of pairs */
-  GT_QUERY_STRUCT /* and UNION */
+  GT_QUERY_STRUCT /* and UNION; comes as a list when its members have no names */
 } GtQueryKind;
 
 typedef struct _GtQueryType GtQueryType;

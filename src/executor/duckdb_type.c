@@ -102,6 +102,16 @@ append_name (GString *out, const char *name)
   g_string_append_c (out, '"');
 }
 
+/* As of row(1, 'x'). */
+static gboolean
+has_no_names (const GtType *self)
+{
+  for (guint i = 0; i < self->n_children; i++)
+    if (*self->names[i] != '\0')
+      return FALSE;
+  return TRUE;
+}
+
 static gboolean
 set_members (GtType *self, duckdb_logical_type logical, char **unsupported)
 {
@@ -124,6 +134,8 @@ set_members (GtType *self, duckdb_logical_type logical, char **unsupported)
   }
   g_string_append_c (name, ')');
   self->name = g_string_free (g_steal_pointer (&name), FALSE);
+  if (has_no_names (self))
+    g_clear_pointer (&self->names, g_strfreev);
   return TRUE;
 }
 

@@ -267,21 +267,24 @@ append_map (const GtType *self, duckdb_vector vector, duckdb_list_entry entry, G
 static void
 append_member (const GtType *self, guint i, duckdb_vector vector, idx_t row, GString *out)
 {
-  gt_json_append_string (out, self->names[i], strlen (self->names[i]));
-  g_string_append_c (out, ':');
+  if (self->names != NULL) {
+    gt_json_append_string (out, self->names[i], strlen (self->names[i]));
+    g_string_append_c (out, ':');
+  }
   gt_type_append (self->children[i], vector, row, out);
 }
 
+/* An array when the members have no names: an object would have one key again and again. */
 static void
 append_struct (const GtType *self, duckdb_vector vector, idx_t row, GString *out)
 {
-  g_string_append_c (out, '{');
+  g_string_append_c (out, self->names != NULL ? '{' : '[');
   for (guint i = 0; i < self->n_children; i++) {
     if (i > 0)
       g_string_append_c (out, ',');
     append_member (self, i, duckdb_struct_vector_get_child (vector, i), row, out);
   }
-  g_string_append_c (out, '}');
+  g_string_append_c (out, self->names != NULL ? '}' : ']');
 }
 
 /* A struct whose first member is the tag; the object has the member that is set. */

@@ -103,6 +103,7 @@ TYPES = [
     ("[1.5, 2]::double[2]", "DOUBLE[2]", [1.5, 2.0]),
     ("{'a': 1, 'b': [date '2024-01-01']}", 'STRUCT("a" INTEGER, "b" DATE[])', {"a": 1, "b": ["2024-01-01"]}),
     ("{'q\"': 1.5, '\"\"': 2}", 'STRUCT("q""" DECIMAL(2,1), """""" INTEGER)', {'q"': "1.5", '""': 2}),
+    ("row(1, 'x', row(null::date))", 'STRUCT("" INTEGER, "" VARCHAR, "" STRUCT("" DATE))', [1, "x", [None]]),
     ("map {1: 'x', 2: null}", "MAP(INTEGER, VARCHAR)", [[1, "x"], [2, None]]),
     ("union_value(k := 'v')::union(n integer, k varchar)", 'UNION("n" INTEGER, "k" VARCHAR)', {"k": "v"}),
     ("'{\"a\": [1]}'::json", "JSON", '{"a": [1]}'),

@@ -82,6 +82,9 @@ def test_types_arrive_exact_in_json(query):
     assert query.good("--json", sql).decode() == expected
     quoted = """select {'q"': 1.5, 'h': [7::hugeint], '"': {'""': '[1]'::json}} v"""
     assert query.good("--format", "ndjson", quoted) == b'{"v":{"q\\"":1.5,"h":[7],"\\"":{"\\"\\"":[1]}}}\n'
+    unnamed = "select row(1.5, 'x', row(7::hugeint, {'a': '[1]'::json})) v"
+    assert query.good("--format", "ndjson", unnamed) == b'{"v":[1.5,"x",[7,{"a":[1]}]]}\n'
+    assert query.good("--format", "csv", "select row(1, 'x') v") == b'v\r\n"[1,""x""]"\r\n'
     text = query.good("--format", "csv", "select interval '14 months 3 days -1.5 seconds' i, interval '1 day' d")
     assert text == b"i,d\r\n1 year 2 months 3 days -00:00:01.5,1 day\r\n"
 

@@ -45,6 +45,8 @@ exact_numbers_lose_their_quotes_at_every_depth (void)
   assert_json ("UNION(n UBIGINT, s VARCHAR)", "{\"n\":\"9\"}", "{\"n\":9}");
   assert_json ("STRUCT(x STRUCT(y DECIMAL(3,1)[]))", "{\"x\":{\"y\":[\"1.5\"]}}",
                "{\"x\":{\"y\":[1.5]}}");
+  assert_json ("STRUCT(\"\" HUGEINT, \"\" VARCHAR, \"\" JSON)", "[\"1\",\"2\",\"[3]\"]",
+               "[1,\"2\",[3]]");
   assert_json ("ENUM('a)', 'b')", "\"a)\"", "\"a)\"");
 }
 

@@ -399,3 +399,22 @@ def test_without_duckdb_it_says_how_to_get_it(gilotine, tmp_path):
         timeout=WAIT,
     )
     assert done.returncode == 111 and b"fetch-duckdb" in done.stderr
+
+
+@every_duckdb
+def test_a_message_obeys_nothing_of_the_data(query, tmp_path):
+    done = query("select error(chr(27) || '[31mred' || chr(10) || 'line')")
+    assert done.returncode == 1 and b"\\x1b[31mred\nline\n" in done.stderr and b"\x1b" not in done.stderr
+    (tmp_path / "in.csv").write_bytes(b"a\n1\n\x1b]0;title\x07\n")
+    done = query("from read_csv('in.csv', columns = {'a': 'int'}, header = true, auto_detect = false, delim = ',')")
+    assert done.returncode == 1 and b"\\x1b]0;title\\x07" in done.stderr
+    assert not {0x1B, 0x07} & set(done.stderr)
+
+
+@every_duckdb
+@pytest.mark.parametrize("sql", ["select '\x1b\x01é漢', nope", "select 1,\n\t'a\tb',\tnope"])
+def test_the_position_stays_under_its_place_behind_what_a_screen_does_not_show(query, sql):
+    lines = query(sql).stderr.decode().expandtabs().splitlines()
+    (at,) = [i for i, line in enumerate(lines) if line.startswith("LINE ")]
+    wide = lines[at].replace("漢", "漢 ")
+    assert lines[at + 1].index("^") == wide.index("nope")

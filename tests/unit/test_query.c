@@ -272,6 +272,30 @@ nothing_in_a_cell_reaches_the_terminal (void)
 }
 
 static void
+assert_message (const char *text, const char *expected)
+{
+  g_autoptr (GString) out = g_string_new (NULL);
+  gt_query_append_message (out, text);
+  g_assert_cmpstr (out->str, ==, expected);
+}
+
+static void
+a_message_stays_readable_and_commands_nothing (void)
+{
+  assert_message ("", "");
+  assert_message ("a\x1b[31m\r\n\tb\n", "a\\x1b[31m\\r\n\tb\n");
+  assert_message ("LINE 1: x\n        ^\n", "LINE 1: x\n        ^\n");
+  assert_message ("LINE 1: 漢 x\n           ^", "LINE 1: 漢 x\n           ^");
+  /* DuckDB counts neither of the two. */
+  assert_message ("LINE 1: '\x1b\x7f' x\n           ^",
+                  "LINE 1: '\\x1b\\x7f' x\n                   ^");
+  assert_message ("LINE 2: \t\tx\n        ^", "LINE 2: \t\tx\n        \t\t^");
+  assert_message ("LINE 1: \x01'\x02' x\n        ^^", "LINE 1: \\x01'\\x02' x\n            ^^^^^^");
+  assert_message ("^\n^", "^\n^");
+  assert_message ("ab\n     ^", "ab\n     ^");
+}
+
+static void
 parameters_are_json_or_text (void)
 {
   char *const texts[]
@@ -331,6 +355,7 @@ main (int argc, char **argv)
   TEST (rows_after_the_measured_ones_are_cut_or_stick_out);
   TEST (width_counts_columns_of_the_screen);
   TEST (nothing_in_a_cell_reaches_the_terminal);
+  TEST (a_message_stays_readable_and_commands_nothing);
   TEST (parameters_are_json_or_text);
   TEST (the_bar_fits_its_line);
   return g_test_run ();

@@ -1,5 +1,6 @@
 """gilotine-duckdb over its socket: types, parameters, errors, limits, interrupts, commits, files, spilling."""
 
+import ctypes
 import json
 import os
 import signal
@@ -8,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -127,6 +129,43 @@ def shared(program, tmp_path_factory):
     client.hello = client.start()
     yield client
     client.close()
+
+
+def sent_numbers(client: Client, sql_type: str, values: list[float]) -> list[str]:
+    """The texts with which they come as that type."""
+    rows = ", ".join(f"({value!r}::double)" for value in values)
+    client.submit({"sql": f"select v::{sql_type} from (values {rows}) t(v)"})
+    body = b""
+    while (frame := client.read()).type != "end":
+        body += frame.body if frame.head.get("format") == "rows" else b""
+    return [line[1:-1].decode() for line in body.splitlines()]
+
+
+def count_digits(text: str) -> int:
+    return len(text.partition("e")[0].replace(".", "").strip("-0"))
+
+
+def as_float(value: float) -> float:
+    return ctypes.c_float(value).value
+
+
+def test_a_double_is_the_shortest_text_that_reads_back(shared):
+    powers = [2.0**n for n in range(-1074, 1024)]
+    values = [-5e-324, 1e-323, 2.225073858507201e-308, 0.1, -1 / 3, sys.float_info.max, *powers]
+    values += [m * 10.0**n for n in range(-323, 308, 7) for m in (1, -3, 7.25)]
+    texts = sent_numbers(shared, "double", values)
+    assert [float(text) for text in texts] == values
+    assert [count_digits(text) for text in texts] == [count_digits(repr(value)) for value in values]
+
+
+def test_a_float_is_the_shortest_text_that_reads_back(shared):
+    values = [as_float(value) for value in (1e-45, -3e-45, 1.1, 1 / 3, 3.4028234e38, *(2.0**n for n in range(-149, 128)))]
+    for value, text in zip(values, sent_numbers(shared, "float", values), strict=True):
+        assert as_float(float(text)) == value
+        shorter = [Decimal(f"{value:.{digits - 1}e}") for digits in range(1, count_digits(text))]
+        steps = [Decimal(1).scaleb(number.as_tuple().exponent) for number in shorter]
+        near = [number + n * step for number, step in zip(shorter, steps, strict=True) for n in (-1, 0, 1)]
+        assert not [number for number in near if as_float(float(number)) == value], text
 
 
 def test_enum_columns_name_their_values(shared):

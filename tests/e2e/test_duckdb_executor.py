@@ -221,21 +221,53 @@ def test_objects_and_mixed_arrays_are_json_text(shared, value):
 TYPED = [
     ("HUGEINT", "170141183460469231731687303715884105727"),
     ("UBIGINT", "18446744073709551615"),
+    ("BIGNUM", "-123456789012345678901234567890123456789012345"),
+    ("BIGNUM", "0"),
     ("DECIMAL(38,3)", "12345678901234567890123456789012345.678"),
     ("DECIMAL(4,1)", "-0.5"),
     ("DATE", "2024-02-29"),
     ("TIME", "01:02:03.5"),
+    ("TIME_NS", "01:02:03.000000001"),
     ("TIMESTAMP", "2024-01-01 00:00:00.000001"),
     ("TIMESTAMP_NS", "2024-01-01 00:00:00.000000001"),
     ("UUID", "ff112233-4455-6677-8899-aabbccddeeff"),
     ("BLOB", "qgBi"),
+    ("BIT", "010101011"),
+    ("JSON", '{"a": [1]}'),
+    ("JSON", "null"),
+    ("VARCHAR", "a\x00ü"),
 ]
 
 
-@pytest.mark.parametrize("type_name,text", TYPED, ids=[row[0] for row in TYPED])
+@pytest.mark.parametrize("type_name,text", TYPED, ids=[f"{row[0]} {row[1][:5]}" for row in TYPED])
 def test_typed_parameters(shared, type_name, text):
     (row,) = shared.sql("select $1, typeof($1)", [{"$type": type_name, "$value": text}]).only_rows()
     assert row == [text, type_name]
+
+
+NESTED = [
+    ("INTEGER[]", "[1, NULL, 3]"),
+    ("DECIMAL(4,1)[2][]", "[[1.5, 2.0], NULL]"),
+    ("VARCHAR[]", "['it''s, ', NULL, '']"),
+    ('STRUCT("a "" b" HUGEINT, j JSON)', """{'a " b': 7, 'j': '[1]'}"""),
+    ("MAP(VARCHAR, UUID[])", "{k=[ff112233-4455-6677-8899-aabbccddeeff], l=[], m=NULL}"),
+    ("UNION(n INTEGER, s VARCHAR)", "text"),
+    ("ENUM('a)', 'it''s')", "it's"),
+    ("TIMESTAMP WITH TIME ZONE[]", "['2024-01-01 00:00:00+02']"),
+    ("BLOB[]", "['\\xAA']"),
+]
+
+
+@pytest.mark.parametrize("type_name,text", NESTED, ids=[row[0] for row in NESTED])
+def test_a_typed_parameter_is_what_the_cast_gives(shared, type_name, text):
+    literal = text.replace("'", "''")
+    sql = f"select v is not distinct from w, typeof(v) = typeof(w) from (select $1 v, '{literal}'::{type_name} w)"
+    assert shared.sql(sql, [{"$type": type_name, "$value": text}]).only_rows() == [[True, True]]
+
+
+def test_a_parameter_may_have_a_type_of_the_database(executor):
+    sql = "create type mood as enum ('sad', 'ok'); select $x, typeof($x) = typeof('ok'::mood)"
+    assert executor.sql(sql, {"x": {"$type": "main.mood", "$value": "ok"}}).rows[1] == [["ok", True]]
 
 
 def test_several_statements_take_their_parameters_in_order(shared):
@@ -261,7 +293,10 @@ ERRORS = [
     ({"sql": "select $a", "params": {"a": 1, "b": 2}}, {}, "error", "parameter", "$b"),
     ({"sql": "select $1::date", "params": ["soon"]}, {}, "error", "query", "soon"),
     ({"sql": "select $1", "params": [{"$type": "DATE", "$value": "soon"}]}, {}, "error", "parameter", "soon"),
+    ({"sql": "select $1", "params": [{"$type": "JSON", "$value": "[1"}]}, {}, "error", "parameter", "JSON"),
     ({"sql": "select $1", "params": [{"$type": "x'; --", "$value": "1"}]}, {}, "error", "parameter", "$type"),
+    ({"sql": "select $1", "params": [{"$type": "INT)+(1", "$value": "1"}]}, {}, "error", "parameter", "$type"),
+    ({"sql": "select $1", "params": [{"$type": "VARIANT", "$value": "1"}]}, {}, "error", "parameter", "VARIANT"),
     ({"sql": "select 1", "database": "/nowhere/x.db"}, {}, "error", "missing", "/nowhere/x.db"),
     ({"sql": "select 1", "database": "/nowhere.db", "read_only": True}, {}, "error", "missing", "must exist"),
     ({"sql": "from read_csv('/nowhere.csv')"}, {}, "error", "missing", "/nowhere.csv"),

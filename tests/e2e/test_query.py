@@ -179,6 +179,7 @@ PARAMS = [
     ("99999999999999999999", "HUGEINT", 99999999999999999999),
     ('{"$type": "DECIMAL(9,3)", "$value": "1.5"}', "DECIMAL(9,3)", 1.5),
     ('{"$type": "DATE", "$value": "2024-02-29"}', "DATE", "2024-02-29"),
+    ('{"$type": "JSON", "$value": "[1]"}', "JSON", [1]),
 ]
 
 
@@ -204,6 +205,7 @@ def test_several_parameters(query):
         (["x=1", "x=2"], b"given already"),
         (["1=1", "3=1"], b"none is 2"),
         (["1=1", "x=1"], b"cannot be mixed"),
+        (["x=1e400"], b"too large"),
     ],
 )
 def test_a_parameter_that_is_unclear_is_refused(query, params, message):

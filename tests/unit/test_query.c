@@ -319,6 +319,26 @@ parameters_are_json_or_text (void)
 }
 
 static void
+a_number_that_is_too_large_is_no_text (void)
+{
+  static const char *const large[] = { "x=1e400", "x= -1E+400", "x=[1,99999999999999999999]" };
+  static const char *const texts[] = { "x=1e400x", "x=hello", "x=[1e400", "x={\"a\":1e400}" };
+  for (gsize i = 0; i < G_N_ELEMENTS (large); i++) {
+    char *const given[] = { (char *) large[i], NULL };
+    g_autoptr (GError) error = NULL;
+    g_assert_null (gt_query_params (given, &error));
+    g_assert_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE);
+    g_assert_nonnull (strstr (error->message, "too large"));
+  }
+  for (gsize i = 0; i < G_N_ELEMENTS (texts); i++) {
+    char *const given[] = { (char *) texts[i], NULL };
+    json_t *params = gt_query_params (given, NULL);
+    g_assert_cmpstr (json_string_value (json_object_get (params, "x")), ==, texts[i] + 2);
+    json_decref (params);
+  }
+}
+
+static void
 the_bar_fits_its_line (void)
 {
   for (guint columns = 1; columns < 120; columns++) {
@@ -357,6 +377,7 @@ main (int argc, char **argv)
   TEST (nothing_in_a_cell_reaches_the_terminal);
   TEST (a_message_stays_readable_and_commands_nothing);
   TEST (parameters_are_json_or_text);
+  TEST (a_number_that_is_too_large_is_no_text);
   TEST (the_bar_fits_its_line);
   return g_test_run ();
 }

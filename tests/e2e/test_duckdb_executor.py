@@ -265,6 +265,22 @@ def test_a_typed_parameter_is_what_the_cast_gives(shared, type_name, text):
     assert shared.sql(sql, [{"$type": type_name, "$value": text}]).only_rows() == [[True, True]]
 
 
+def test_copy_to_a_descriptor_is_refused(executor, tmp_path):
+    """They are the executor's own: what is written there would be lost."""
+    (tmp_path / "out").symlink_to("link")
+    (tmp_path / "link").symlink_to("/dev/stdout")
+    paths = ["/dev/stdout", "/dev/stderr", "/dev/fd/1", "/proc/self/fd/2", "/dev/../dev/fd/5", f"{tmp_path}/out"]
+    copies = [f"'{path}' (format csv, header false)" for path in paths] + ["stdout", "stdin", '"/dev/stdout"', "'/dev/fd/1' (append)"]
+    for copy in copies:
+        answer = executor.sql(f"copy (select 1 a) to {copy}")
+        assert (answer.kind, answer.head["class_name"]) == ("error", "input"), (copy, answer.head)
+        assert "leave the COPY out" in answer.head["message"] and answer.end["committed"] == "no"
+    for sql in ("copy (select 1) to ('/dev/' || 'stdout')", "prepare p as copy (select 1) to '/dev/stdout'; execute p"):
+        answer = executor.sql(sql)
+        assert answer.kind == "error" and 'Cannot open file "/dev/stdout"' in answer.head["message"]
+    still_works(executor)
+
+
 def test_a_parameter_may_have_a_type_of_the_database(executor):
     sql = "create type mood as enum ('sad', 'ok'); select $x, typeof($x) = typeof('ok'::mood)"
     assert executor.sql(sql, {"x": {"$type": "main.mood", "$value": "ok"}}).rows[1] == [["ok", True]]

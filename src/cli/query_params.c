@@ -1,5 +1,7 @@
 #include "cli/query_params.h"
 
+#include "cli/query_json.h"
+
 #include <string.h>
 
 /* A misread parameter would be a wrong answer: everything unclear is refused. */
@@ -18,16 +20,31 @@ is_integer (const char *text)
   return digits > 0 && text[digits] == '\0' && (digits == 1 || *text != '0');
 }
 
-static json_t *
-read_value (const char *text)
+/* JSON with a number in it that no program here holds. An object is its text in any case. */
+static gboolean
+is_too_large (const char *text, const json_error_t *why)
 {
+  return json_error_code (why) == json_error_numeric_overflow
+         && text[strspn (text, " \t\r\n")] != '{' && gt_query_is_json (text, strlen (text));
+}
+
+/* `given` is the whole of it, for the message. */
+static json_t *
+read_value (const char *text, const char *given, GError **error)
+{
+  json_error_t why;
   json_t *value
-      = json_loads (text, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, NULL);
+      = json_loads (text, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &why);
   if (value != NULL)
     return value;
   if (is_integer (text)) /* JSON, but beyond 64 bits */
     return json_pack ("{s:s, s:s}", "$type", "HUGEINT", "$value", text);
-  return json_string (text);
+  if (!is_too_large (text, &why))
+    return json_string (text);
+  (void) refuse (error, given,
+                 "a number is too large; give it a type, as "
+                 "{\"$type\": \"HUGEINT[]\", \"$value\": \"[...]\"}, or in quotes it is a text");
+  return NULL;
 }
 
 /* "name" of "$name=..." or "name=...". */
@@ -64,8 +81,11 @@ add (json_t *params, const char *text, guint *numbered, GError **error)
     return refuse (error, text, "the value is not UTF-8");
   if (g_ascii_isdigit (*name) && strspn (name, "0123456789") != strlen (name))
     return refuse (error, text, "a name does not begin with a digit");
+  json_t *value = read_value (value_text, text, error);
+  if (value == NULL)
+    return FALSE;
   *numbered += g_ascii_isdigit (*name) ? 1 : 0;
-  json_object_set_new (params, name, read_value (value_text));
+  json_object_set_new (params, name, value);
   return TRUE;
 }
 

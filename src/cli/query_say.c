@@ -1,6 +1,7 @@
 #include "cli/query_say.h"
 
 #include "cli/cmd.h"
+#include "cli/query_width.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -55,6 +56,15 @@ commit_text (const GtQueryTask *task, const GtOutcomeRecord *record)
              ? "a write may have happened, wholly or not at all for each transaction, so look "
                "before you run it again"
              : "what it wrote outside the database may be there, so look before you run it again";
+}
+
+/* Data, names of files and SQL come in messages: a terminal must obey nothing in them. */
+static void
+print_message (const char *text)
+{
+  g_autoptr (GString) shown = g_string_new (NULL);
+  gt_query_append_message (shown, text);
+  fputs (shown->str, stderr);
 }
 
 /* --- limits --------------------------------------------------------------------------------------
@@ -128,7 +138,9 @@ say_timeout (const GtQueryTask *task, const GtOutcomeRecord *record)
   print_limit (task, soft ? GT_LIMIT_SOFT : GT_LIMIT_HARD,
                soft ? task->limits.soft : task->limits.hard);
   if (waited_in_vain (task)) {
-    fprintf (stderr, " reached: %s is still locked by %s\n", task->options->database,
+    fputs (" reached: ", stderr);
+    print_message (task->options->database);
+    fprintf (stderr, " is still locked by %s\n",
              task->holder.text != NULL ? task->holder.text : "another process");
     return;
   }
@@ -147,9 +159,11 @@ say_timeout (const GtQueryTask *task, const GtOutcomeRecord *record)
   else
     print_late (record, stopped ? "the query stopped" : "the query was killed");
   /* Killed in the middle of one more attempt to open the file. */
-  if (task->waited_ns > 0 && task->holder.text != NULL)
-    fprintf (stderr, "  %s was locked by %s when last looked at\n", task->options->database,
-             task->holder.text);
+  if (task->waited_ns > 0 && task->holder.text != NULL) {
+    fputs ("  ", stderr);
+    print_message (task->options->database);
+    fprintf (stderr, " was locked by %s when last looked at\n", task->holder.text);
+  }
   if (record->outcome == GT_OUTCOME_COMMITTED)
     fputs ("  DuckDB answered the interrupt with an error, although its work is or may be there\n",
            stderr);
@@ -166,13 +180,15 @@ say_error (const GtQueryTask *task, const GtOutcomeRecord *record)
 {
   const char *class_name = task->result->error_class;
   if (g_strcmp0 (class_name, "locked") == 0 && task->holder.text != NULL) {
+    print_message (task->options->database);
     fprintf (stderr,
-             "%s is locked by %s; wait for it to end, or give --soft or --hard and it is waited "
-             "for until then\n",
-             task->options->database, task->holder.text);
+             " is locked by %s; wait for it to end, or give --soft or --hard and it is waited for "
+             "until then\n",
+             task->holder.text);
     return;
   }
-  fprintf (stderr, "%s\n", record->message != NULL ? record->message : "the query failed");
+  print_message (record->message != NULL ? record->message : "the query failed");
+  fputc ('\n', stderr);
 }
 
 static void
@@ -180,8 +196,10 @@ say_other (const GtQueryTask *task, const GtOutcomeRecord *record)
 {
   const GtOutcomeInfo *info = gt_outcome_info (record->outcome);
   fprintf (stderr, "%s", info->text);
-  if (record->message != NULL)
-    fprintf (stderr, ": %s", record->message);
+  if (record->message != NULL) {
+    fputs (": ", stderr);
+    print_message (record->message);
+  }
   fputc ('\n', stderr);
   if (record->started_ns >= 0 && record->outcome != GT_OUTCOME_REFUSED)
     print_write (task, record);
@@ -206,9 +224,10 @@ gt_query_say (const GtQueryTask *task)
   fputs ("gilotine query: ", stderr);
   if (task->problem != NULL)
     fprintf (stderr, "%s\n", task->problem);
-  else if (task->write_errno != 0 && task->write_errno != EPIPE)
-    fprintf (stderr, "%s: %s\n", task->out->shown, g_strerror (task->write_errno));
-  else if (task->signo != 0)
+  else if (task->write_errno != 0 && task->write_errno != EPIPE) {
+    print_message (task->out->shown);
+    fprintf (stderr, ": %s\n", g_strerror (task->write_errno));
+  } else if (task->signo != 0)
     fprintf (stderr, "cancelled by %s; %s\n", strsignal (task->signo), commit_text (task, record));
   else if (record->outcome == GT_OUTCOME_LATE_VALUE)
     say_late (task, record);

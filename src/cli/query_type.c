@@ -1,6 +1,7 @@
 #include "cli/query_type.h"
 
-#include <jansson.h>
+#include "cli/query_json.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -306,19 +307,17 @@ gt_query_append_quoted (GString *out, const char *text, gsize bytes)
   g_string_append_c (out, '"');
 }
 
-/* DuckDB takes trailing commas and more; such a text stays a string. Line ends between values would
- * break a format of lines; within strings JSON has none. */
+/* DuckDB takes trailing commas, NaN and more; such a text stays a string. Line ends between values
+ * would break a format of lines; within strings JSON has none. */
 static void
 append_embedded (GString *out, GtQueryCell cell)
 {
   g_autoptr (GString) text = g_string_new (NULL);
   gt_query_append_unquoted (text, cell);
-  json_t *value = json_loadb (text->str, text->len, JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL);
-  if (value == NULL) {
+  if (!gt_query_is_json (text->str, text->len)) {
     g_string_append_len (out, cell.text, (gssize) cell.bytes);
     return;
   }
-  json_decref (value);
   for (gsize i = 0; i < text->len; i++)
     g_string_append_c (out, (guchar) text->str[i] < 0x20 ? ' ' : text->str[i]);
 }

@@ -13,7 +13,7 @@ typedef enum {
   GT_QUERY_JSON,     /* a string that holds JSON */
   GT_QUERY_LIST,
   GT_QUERY_MAP,   /* comes as a list of pairs */
-  GT_QUERY_STRUCT /* and UNION */
+  GT_QUERY_STRUCT /* and UNION; comes as a list when its members have no names */
 } GtQueryKind;
 
 typedef struct _GtQueryType GtQueryType;
@@ -51,7 +51,7 @@ void gt_query_append_unquoted (GString *out, GtQueryCell cell);
 void gt_query_append_quoted (GString *out, const char *text, gsize bytes);
 
 /* Appends the value as a JSON document's reader expects it: numbers are numbers, JSON is embedded
- * when it is JSON for everybody, intervals stay objects. In one line. */
+ * as it is written when it is JSON for everybody, intervals stay objects. In one line. */
 void gt_query_append_json (GString *out, const GtQueryType *type, GtQueryCell cell);
 
 /* Appends the value for people and CSV: strings without quotes, intervals as DuckDB writes them,

@@ -1,36 +1,12 @@
 #include "executor/duckdb_bind.h"
 
+#include "executor/duckdb_cell.h"
 #include "executor/duckdb_fail.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #define MAX_DEPTH 32
-
-/* What makes a value of one type from its element of a vector: type id, C type, function. */
-#define FROM_VECTOR(X)                                                                             \
-  X (DUCKDB_TYPE_BOOLEAN, bool, duckdb_create_bool)                                                \
-  X (DUCKDB_TYPE_TINYINT, int8_t, duckdb_create_int8)                                              \
-  X (DUCKDB_TYPE_SMALLINT, int16_t, duckdb_create_int16)                                           \
-  X (DUCKDB_TYPE_INTEGER, int32_t, duckdb_create_int32)                                            \
-  X (DUCKDB_TYPE_BIGINT, int64_t, duckdb_create_int64)                                             \
-  X (DUCKDB_TYPE_UTINYINT, uint8_t, duckdb_create_uint8)                                           \
-  X (DUCKDB_TYPE_USMALLINT, uint16_t, duckdb_create_uint16)                                        \
-  X (DUCKDB_TYPE_UINTEGER, uint32_t, duckdb_create_uint32)                                         \
-  X (DUCKDB_TYPE_UBIGINT, uint64_t, duckdb_create_uint64)                                          \
-  X (DUCKDB_TYPE_HUGEINT, duckdb_hugeint, duckdb_create_hugeint)                                   \
-  X (DUCKDB_TYPE_UHUGEINT, duckdb_uhugeint, duckdb_create_uhugeint)                                \
-  X (DUCKDB_TYPE_FLOAT, float, duckdb_create_float)                                                \
-  X (DUCKDB_TYPE_DOUBLE, double, duckdb_create_double)                                             \
-  X (DUCKDB_TYPE_DATE, duckdb_date, duckdb_create_date)                                            \
-  X (DUCKDB_TYPE_TIME, duckdb_time, duckdb_create_time)                                            \
-  X (DUCKDB_TYPE_TIME_TZ, duckdb_time_tz, duckdb_create_time_tz_value)                             \
-  X (DUCKDB_TYPE_TIMESTAMP, duckdb_timestamp, duckdb_create_timestamp)                             \
-  X (DUCKDB_TYPE_TIMESTAMP_TZ, duckdb_timestamp, duckdb_create_timestamp_tz)                       \
-  X (DUCKDB_TYPE_TIMESTAMP_S, duckdb_timestamp_s, duckdb_create_timestamp_s)                       \
-  X (DUCKDB_TYPE_TIMESTAMP_MS, duckdb_timestamp_ms, duckdb_create_timestamp_ms)                    \
-  X (DUCKDB_TYPE_TIMESTAMP_NS, duckdb_timestamp_ns, duckdb_create_timestamp_ns)                    \
-  X (DUCKDB_TYPE_INTERVAL, duckdb_interval, duckdb_create_interval)
 
 void
 gt_binder_init (GtBinder *self, json_t *params)
@@ -45,73 +21,26 @@ gt_binder_clear (GtBinder *self)
   g_clear_pointer (&self->used, g_hash_table_unref);
 }
 
-static duckdb_value
-decimal_value (duckdb_logical_type type, const void *data)
-{
-  duckdb_decimal value
-      = { .width = duckdb_decimal_width (type), .scale = duckdb_decimal_scale (type) };
-  gint64 narrow = 0;
-  switch ((int) duckdb_decimal_internal_type (type)) {
-  case DUCKDB_TYPE_SMALLINT:
-    narrow = *(const gint16 *) data;
-    break;
-  case DUCKDB_TYPE_INTEGER:
-    narrow = *(const gint32 *) data;
-    break;
-  case DUCKDB_TYPE_BIGINT:
-    narrow = *(const gint64 *) data;
-    break;
-  default:
-    value.value = *(const duckdb_hugeint *) data;
-    return duckdb_create_decimal (value);
-  }
-  value.value = (duckdb_hugeint){ .lower = (guint64) narrow, .upper = narrow < 0 ? -1 : 0 };
-  return duckdb_create_decimal (value);
-}
-
-/* Stored with its first bit flipped. */
-static duckdb_value
-uuid_value (const duckdb_hugeint *data)
-{
-  duckdb_uhugeint value
-      = { .lower = data->lower,
-          .upper = (guint64) data->upper ^ G_GUINT64_CONSTANT (0x8000000000000000) };
-  return duckdb_create_uuid (value);
-}
-
-/* NULL: a type that cannot be a typed parameter. */
-static duckdb_value
-value_from_vector (duckdb_logical_type type, void *data)
-{
-  switch ((int) duckdb_get_type_id (type)) {
-#define X(id, CType, create)                                                                       \
-  case id:                                                                                         \
-    return create (*(CType *) data);
-    FROM_VECTOR (X)
-#undef X
-  case DUCKDB_TYPE_DECIMAL:
-    return decimal_value (type, data);
-  case DUCKDB_TYPE_UUID:
-    return uuid_value (data);
-  case DUCKDB_TYPE_VARCHAR:
-    return duckdb_create_varchar_length (duckdb_string_t_data (data),
-                                         duckdb_string_t_length (*(duckdb_string_t *) data));
-  case DUCKDB_TYPE_BLOB:
-    return duckdb_create_blob ((const uint8_t *) duckdb_string_t_data (data),
-                               duckdb_string_t_length (*(duckdb_string_t *) data));
-  default:
-    return NULL;
-  }
-}
-
-/* Letters of type names only: the text goes into SQL. */
+/* One type and nothing else: the name goes into SQL, within parentheses that it must not close. */
 static gboolean
 is_type_name (const char *name)
 {
-  gsize length = strlen (name);
-  return length > 0 && length < 64
-         && strspn (name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_(), ")
-                == length;
+  int depth = 0;
+  for (const char *c = name; *c != '\0'; c++) {
+    if (*c == '\'' || *c == '"') { /* the words of an enum, the names of members */
+      c = strchr (c + 1, *c);
+      if (c == NULL)
+        return FALSE;
+    } else if (*c == '(' || *c == '[') {
+      depth++;
+    } else if (*c == ')' || *c == ']') {
+      if (depth-- == 0)
+        return FALSE;
+    } else if (!g_ascii_isalnum (*c) && strchr ("_., ", *c) == NULL) {
+      return FALSE;
+    }
+  }
+  return *name != '\0' && depth == 0;
 }
 
 static duckdb_value
@@ -121,11 +50,7 @@ first_value (duckdb_result *result, const char *type_name, GtFailure *failure)
   duckdb_logical_type type = duckdb_column_logical_type (result, 0);
   duckdb_data_chunk chunk = duckdb_fetch_chunk (*result);
   if (chunk != NULL) {
-    duckdb_vector vector = duckdb_data_chunk_get_vector (chunk, 0);
-    uint64_t *validity = duckdb_vector_get_validity (vector);
-    value = validity != NULL && !duckdb_validity_row_is_valid (validity, 0)
-                ? duckdb_create_null_value ()
-                : value_from_vector (type, duckdb_vector_get_data (vector));
+    value = gt_cell_value (type, duckdb_data_chunk_get_vector (chunk, 0), 0);
     duckdb_destroy_data_chunk (&chunk);
   }
   duckdb_destroy_logical_type (&type);
@@ -141,8 +66,8 @@ static duckdb_value
 typed_value (duckdb_connection connection, json_t *json, GtFailure *failure)
 {
   const char *type_name = json_string_value (json_object_get (json, "$type"));
-  const char *text = json_string_value (json_object_get (json, "$value"));
-  if (type_name == NULL || text == NULL || json_object_size (json) != 2
+  json_t *text = json_object_get (json, "$value");
+  if (type_name == NULL || !json_is_string (text) || json_object_size (json) != 2
       || !is_type_name (type_name)) {
     gt_failure_set (failure, GT_WIRE_CLASS_PARAMETER,
                     "a typed parameter is {\"$type\": \"DECIMAL(18,3)\", \"$value\": \"1.5\"}");
@@ -157,7 +82,9 @@ typed_value (duckdb_connection connection, json_t *json, GtFailure *failure)
   if (duckdb_prepare (connection, sql, &statement) != DuckDBSuccess)
     gt_failure_set (failure, GT_WIRE_CLASS_PARAMETER, "type %s: %s", type_name,
                     duckdb_prepare_error (statement));
-  else if (duckdb_bind_varchar (statement, 1, text) != DuckDBSuccess
+  else if (duckdb_bind_varchar_length (statement, 1, json_string_value (text),
+                                       json_string_length (text))
+               != DuckDBSuccess
            || duckdb_execute_prepared (statement, &result) != DuckDBSuccess)
     gt_failure_set (failure, GT_WIRE_CLASS_PARAMETER, "a value of type %s: %s", type_name,
                     duckdb_result_error (&result));
@@ -177,6 +104,19 @@ destroy_values (duckdb_value *values, gsize n_values)
   for (gsize i = 0; i < n_values; i++)
     if (values[i] != NULL)
       duckdb_destroy_value (&values[i]);
+}
+
+/* Whether a type is more than its id. */
+static gboolean
+needs_more (duckdb_type id)
+{
+  static const duckdb_type ids[]
+      = { DUCKDB_TYPE_LIST,  DUCKDB_TYPE_ARRAY, DUCKDB_TYPE_MAP,    DUCKDB_TYPE_STRUCT,
+          DUCKDB_TYPE_UNION, DUCKDB_TYPE_ENUM,  DUCKDB_TYPE_DECIMAL };
+  for (gsize i = 0; i < G_N_ELEMENTS (ids); i++)
+    if (ids[i] == id)
+      return TRUE;
+  return FALSE;
 }
 
 /* The type of what stands in a list: of the first element that is not null; integers beside
@@ -200,7 +140,7 @@ element_type (json_t *json, duckdb_value *values)
       common = DUCKDB_TYPE_DOUBLE;
     else if (id != common)
       return NULL;
-    if (id == DUCKDB_TYPE_LIST || id == DUCKDB_TYPE_STRUCT || id == DUCKDB_TYPE_DECIMAL)
+    if (needs_more (id))
       nested = nested == G_MAXSIZE ? i : nested;
   }
   if (nested != G_MAXSIZE)

@@ -12,6 +12,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define MAX_LINKS 40
+
 void
 gt_copy_init (GtCopy *self)
 {
@@ -81,12 +83,61 @@ resolve (const char *path)
   return copy;
 }
 
+/* /proc/PID/fd/N */
+static gboolean
+is_descriptor (const char *path)
+{
+  g_autofree char *folder = g_path_get_dirname (path);
+  return g_str_has_prefix (folder, "/proc/") && g_str_has_suffix (folder, "/fd");
+}
+
+/* What a path names at last, its links followed one by one: behind a descriptor's no path says any
+ * more that it was one. */
+static char *
+follow (const char *path)
+{
+  char *at = g_strdup (path);
+  for (int links = 0; links < MAX_LINKS; links++) {
+    g_autofree char *folder = g_path_get_dirname (at);
+    g_autofree char *base = g_path_get_basename (at);
+    char *real = realpath (folder, NULL);
+    if (real != NULL) {
+      g_free (at);
+      at = g_build_filename (real, base, NULL);
+      free (real);
+    }
+    g_autofree char *link = is_descriptor (at) ? NULL : g_file_read_link (at, NULL);
+    if (link == NULL)
+      break;
+    g_free (at);
+    at = g_path_is_absolute (link) ? g_strdup (link) : g_build_filename (folder, link, NULL);
+  }
+  return at;
+}
+
+/* A descriptor of this process is not the one of who wrote the SQL, although it has the same name:
+ * what is written to it would be lost. */
+static gboolean
+check_descriptor (const char *statement, GtFailure *failure)
+{
+  g_autofree char *path = gt_sql_copy_path (statement);
+  g_autofree char *at_last = path == NULL ? NULL : follow (path);
+  return at_last == NULL || !is_descriptor (at_last)
+         || gt_failure_set (failure, GT_WIRE_CLASS_INPUT,
+                            "COPY TO '%s': the process that runs the query does not have your "
+                            "descriptors; leave the COPY out and its rows are printed (gilotine "
+                            "query: --format, -o FILE), or name a file",
+                            path);
+}
+
 gboolean
 gt_copy_to_target (GtCopy *self, GtTempDir *temp, guint64 job, const char *statement, char **sql,
                    GtFailure *failure)
 {
   g_auto (GtCopyTarget) target = { 0 };
   g_autoptr (GError) error = NULL;
+  if (statement != NULL && !check_descriptor (statement, failure))
+    return FALSE;
   if (statement == NULL || !gt_sql_copy_target (statement, &target))
     return TRUE;
   g_autofree char *resolved = resolve (target.path);

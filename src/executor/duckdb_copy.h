@@ -23,7 +23,8 @@ gboolean gt_copy_to_memory (GtCopy *self, GtOutput output, duckdb_statement_type
                             const char *statement, char **sql, GtFailure *failure);
 
 /* A COPY ... TO file with its target under a temporary name beside it; `*sql` stays NULL for one
- * that is left as it is (gt_sql_copy_target says which). */
+ * that is left as it is (gt_sql_copy_target says which). One to /dev/stdout or another descriptor
+ * is refused. */
 gboolean gt_copy_to_target (GtCopy *self, GtTempDir *temp, guint64 job, const char *statement,
                             char **sql, GtFailure *failure);
 

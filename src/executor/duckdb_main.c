@@ -214,6 +214,19 @@ no_core_dumps (void)
   (void) prctl (PR_SET_DUMPABLE, 0);
 }
 
+/* Nobody reads it, and there are more ways to name it in SQL than can be seen in the text: what is
+ * written to it must fail. A socket is nothing that can be opened by a name. */
+static void
+no_output (void)
+{
+  int fd = socket (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (fd < 0)
+    return;
+  (void) dup2 (fd, STDOUT_FILENO);
+  if (fd != STDOUT_FILENO)
+    (void) close (fd);
+}
+
 static void
 print_help (void)
 {
@@ -330,5 +343,6 @@ main (int argc, char **argv)
     return code;
   clean_signals ();
   no_core_dumps ();
+  no_output ();
   return run_executor (&options);
 }

@@ -89,6 +89,29 @@ member_name (const GtType *self, duckdb_logical_type logical, guint i)
   return name;
 }
 
+/* As SQL quotes names: a quote in it is doubled. */
+static void
+append_name (GString *out, const char *name)
+{
+  g_string_append_c (out, '"');
+  for (; *name != '\0'; name++) {
+    if (*name == '"')
+      g_string_append_c (out, '"');
+    g_string_append_c (out, *name);
+  }
+  g_string_append_c (out, '"');
+}
+
+/* As of row(1, 'x'). */
+static gboolean
+has_no_names (const GtType *self)
+{
+  for (guint i = 0; i < self->n_children; i++)
+    if (*self->names[i] != '\0')
+      return FALSE;
+  return TRUE;
+}
+
 static gboolean
 set_members (GtType *self, duckdb_logical_type logical, char **unsupported)
 {
@@ -105,11 +128,14 @@ set_members (GtType *self, duckdb_logical_type logical, char **unsupported)
                              : duckdb_struct_type_child_type (logical, i),
                     unsupported))
       return FALSE;
-    g_string_append_printf (name, "%s\"%s\" %s", i == 0 ? "" : ", ", self->names[i],
-                            self->children[i]->name);
+    g_string_append (name, i == 0 ? "" : ", ");
+    append_name (name, self->names[i]);
+    g_string_append_printf (name, " %s", self->children[i]->name);
   }
   g_string_append_c (name, ')');
   self->name = g_string_free (g_steal_pointer (&name), FALSE);
+  if (has_no_names (self))
+    g_clear_pointer (&self->names, g_strfreev);
   return TRUE;
 }
 

@@ -15,7 +15,7 @@ struct _GtType {
   idx_t array_size;
   guint n_children; /* list, array: 1; map: key, value; struct, union: the members */
   GtType **children;
-  char **names;      /* of members */
+  char **names;      /* of members; NULL: they have none */
   char **dictionary; /* of an enum */
 };
 

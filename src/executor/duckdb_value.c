@@ -1,5 +1,6 @@
 #include "executor/duckdb_type.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -82,8 +83,40 @@ append_decimal (const GtType *self, const void *data, idx_t row, GString *out)
   append_wide (out, value, self->scale);
 }
 
-/* The shortest text that reads back as the same number; never without '.', 'e' or quotes, so that a
- * reader sees a floating-point number. */
+static gboolean
+reads_back (const char *text, double value, gboolean single)
+{
+  return single ? strtof (text, NULL) == (float) value : strtod (text, NULL) == value;
+}
+
+/* A power of two has less room below than above: the nearest text of so many digits may be too far
+ * below, and one above be near enough. FALSE: it is none, or there is none. */
+static gboolean
+write_power (char *text, gsize size, int digits, double value, gboolean single)
+{
+  int exponent = 0;
+  if (fabs (frexp (value, &exponent)) != 0.5)
+    return FALSE;
+  /* From the middle of all that reads back as it. */
+  long double step = ldexpl (value, -(single ? FLT_MANT_DIG : DBL_MANT_DIG) - 2);
+  (void) snprintf (text, size, "%.*Lg", digits, value + step);
+  return reads_back (text, value, single);
+}
+
+/* The fewest digits that read back as the same number. Those that a type always keeps are enough
+ * for most; only what is too small to have them all can need fewer. */
+static void
+write_shortest (char *text, gsize size, double value, gboolean single)
+{
+  gboolean small = fabs (value) < (single ? (double) FLT_MIN : DBL_MIN);
+  for (int digits = small ? 1 : single ? FLT_DIG : DBL_DIG; digits <= DBL_DECIMAL_DIG; digits++) {
+    (void) snprintf (text, size, "%.*g", digits, value);
+    if (reads_back (text, value, single) || write_power (text, size, digits, value, single))
+      return;
+  }
+}
+
+/* Never without '.', 'e' or quotes, so that a reader sees a floating-point number. */
 static void
 append_double (GString *out, double value, gboolean single)
 {
@@ -92,11 +125,7 @@ append_double (GString *out, double value, gboolean single)
     g_string_append (out, isnan (value) ? "\"nan\"" : value > 0 ? "\"inf\"" : "\"-inf\"");
     return;
   }
-  for (int digits = single ? 6 : 15; digits <= 17; digits++) {
-    (void) snprintf (text, sizeof text, "%.*g", digits, value);
-    if (single ? strtof (text, NULL) == (float) value : strtod (text, NULL) == value)
-      break;
-  }
+  write_shortest (text, sizeof text, value, single);
   g_string_append (out, text);
   if (strpbrk (text, ".e") == NULL)
     g_string_append (out, ".0");
@@ -267,21 +296,24 @@ append_map (const GtType *self, duckdb_vector vector, duckdb_list_entry entry, G
 static void
 append_member (const GtType *self, guint i, duckdb_vector vector, idx_t row, GString *out)
 {
-  gt_json_append_string (out, self->names[i], strlen (self->names[i]));
-  g_string_append_c (out, ':');
+  if (self->names != NULL) {
+    gt_json_append_string (out, self->names[i], strlen (self->names[i]));
+    g_string_append_c (out, ':');
+  }
   gt_type_append (self->children[i], vector, row, out);
 }
 
+/* An array when the members have no names: an object would have one key again and again. */
 static void
 append_struct (const GtType *self, duckdb_vector vector, idx_t row, GString *out)
 {
-  g_string_append_c (out, '{');
+  g_string_append_c (out, self->names != NULL ? '{' : '[');
   for (guint i = 0; i < self->n_children; i++) {
     if (i > 0)
       g_string_append_c (out, ',');
     append_member (self, i, duckdb_struct_vector_get_child (vector, i), row, out);
   }
-  g_string_append_c (out, '}');
+  g_string_append_c (out, self->names != NULL ? '}' : ']');
 }
 
 /* A struct whose first member is the tag; the object has the member that is set. */

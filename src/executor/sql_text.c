@@ -132,28 +132,60 @@ is_plain_path (const char *path)
          && !g_str_has_prefix (path, "/proc/") && !g_str_has_suffix (path, "/");
 }
 
+/* Where the token behind COPY ... TO stands. */
+static gboolean
+find_target (const char *statement, gsize *start, gsize *end)
+{
+  *start = skip_blank (statement, 0);
+  *end = skip_token (statement, *start);
+  if (!is_word (statement, *start, *end, "COPY"))
+    return FALSE;
+  gssize to = find_to (statement, skip_blank (statement, *end));
+  if (to < 0)
+    return FALSE;
+  *start = skip_blank (statement, (gsize) to);
+  *end = skip_token (statement, *start);
+  return TRUE;
+}
+
+/* What is between its quotes; NULL when it is not quoted so. */
+static char *
+unquote (const char *sql, gsize start, gsize end, char quote)
+{
+  if (sql[start] != quote || end - start < 3 || sql[end - 1] != quote)
+    return NULL;
+  const char once[] = { quote, '\0' }, twice[] = { quote, quote, '\0' };
+  g_autofree char *inner = g_strndup (sql + start + 1, end - start - 2);
+  g_auto (GStrv) parts = g_strsplit (inner, twice, -1);
+  return g_strjoinv (once, parts);
+}
+
+char *
+gt_sql_copy_path (const char *statement)
+{
+  gsize start = 0, end = 0;
+  if (!find_target (statement, &start, &end))
+    return NULL;
+  if (is_word (statement, start, end, "STDOUT"))
+    return g_strdup ("/dev/stdout");
+  if (is_word (statement, start, end, "STDIN")) /* taken too, for either direction */
+    return g_strdup ("/dev/stdin");
+  char *path = unquote (statement, start, end, '\'');
+  return path != NULL ? path : unquote (statement, start, end, '"');
+}
+
 gboolean
 gt_sql_copy_target (const char *statement, GtCopyTarget *out)
 {
   *out = (GtCopyTarget){ 0 };
-  gsize start = skip_blank (statement, 0), end = skip_token (statement, start);
-  if (!is_word (statement, start, end, "COPY"))
+  if (!find_target (statement, &out->start, &out->end))
     return FALSE;
-  gssize to = find_to (statement, skip_blank (statement, end));
-  if (to < 0)
-    return FALSE;
-  out->start = skip_blank (statement, (gsize) to);
-  out->end = skip_token (statement, out->start);
-  if (statement[out->start] != '\'' || out->end - out->start < 3 || statement[out->end - 1] != '\'')
+  out->path = unquote (statement, out->start, out->end, '\'');
+  if (out->path == NULL)
     return FALSE;
   gsize after = skip_blank (statement, out->end);
-  if ((statement[after] != '\0' && statement[after] != '(')
-      || has_odd_options (statement + out->end))
-    return FALSE;
-  g_autofree char *inner = g_strndup (statement + out->start + 1, out->end - out->start - 2);
-  g_auto (GStrv) parts = g_strsplit (inner, "''", -1);
-  out->path = g_strjoinv ("'", parts);
-  if (is_plain_path (out->path))
+  if ((statement[after] == '\0' || statement[after] == '(')
+      && !has_odd_options (statement + out->end) && is_plain_path (out->path))
     return TRUE;
   gt_copy_target_clear (out);
   return FALSE;

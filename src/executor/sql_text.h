@@ -21,6 +21,10 @@ gboolean gt_sql_copy_target (const char *statement, GtCopyTarget *out);
 void gt_copy_target_clear (GtCopyTarget *target);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (GtCopyTarget, gt_copy_target_clear)
 
+/* What a COPY ... TO writes to, whatever its options, where it is one plain text or name; STDOUT
+ * and STDIN are /dev/stdout and /dev/stdin. NULL: not known, or no such statement. */
+char *gt_sql_copy_path (const char *statement);
+
 /* The statement with another path. */
 char *gt_sql_copy_elsewhere (const char *statement, const GtCopyTarget *target, const char *path);
 

@@ -1,5 +1,6 @@
 """gilotine-duckdb over its socket: types, parameters, errors, limits, interrupts, commits, files, spilling."""
 
+import ctypes
 import json
 import os
 import signal
@@ -8,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -102,6 +104,8 @@ TYPES = [
     ("[[], ['a']]", "VARCHAR[][]", [[], ["a"]]),
     ("[1.5, 2]::double[2]", "DOUBLE[2]", [1.5, 2.0]),
     ("{'a': 1, 'b': [date '2024-01-01']}", 'STRUCT("a" INTEGER, "b" DATE[])', {"a": 1, "b": ["2024-01-01"]}),
+    ("{'q\"': 1.5, '\"\"': 2}", 'STRUCT("q""" DECIMAL(2,1), """""" INTEGER)', {'q"': "1.5", '""': 2}),
+    ("row(1, 'x', row(null::date))", 'STRUCT("" INTEGER, "" VARCHAR, "" STRUCT("" DATE))', [1, "x", [None]]),
     ("map {1: 'x', 2: null}", "MAP(INTEGER, VARCHAR)", [[1, "x"], [2, None]]),
     ("union_value(k := 'v')::union(n integer, k varchar)", 'UNION("n" INTEGER, "k" VARCHAR)', {"k": "v"}),
     ("'{\"a\": [1]}'::json", "JSON", '{"a": [1]}'),
@@ -125,6 +129,43 @@ def shared(program, tmp_path_factory):
     client.hello = client.start()
     yield client
     client.close()
+
+
+def sent_numbers(client: Client, sql_type: str, values: list[float]) -> list[str]:
+    """The texts with which they come as that type."""
+    rows = ", ".join(f"({value!r}::double)" for value in values)
+    client.submit({"sql": f"select v::{sql_type} from (values {rows}) t(v)"})
+    body = b""
+    while (frame := client.read()).type != "end":
+        body += frame.body if frame.head.get("format") == "rows" else b""
+    return [line[1:-1].decode() for line in body.splitlines()]
+
+
+def count_digits(text: str) -> int:
+    return len(text.partition("e")[0].replace(".", "").strip("-0"))
+
+
+def as_float(value: float) -> float:
+    return ctypes.c_float(value).value
+
+
+def test_a_double_is_the_shortest_text_that_reads_back(shared):
+    powers = [2.0**n for n in range(-1074, 1024)]
+    values = [-5e-324, 1e-323, 2.225073858507201e-308, 0.1, -1 / 3, sys.float_info.max, *powers]
+    values += [m * 10.0**n for n in range(-323, 308, 7) for m in (1, -3, 7.25)]
+    texts = sent_numbers(shared, "double", values)
+    assert [float(text) for text in texts] == values
+    assert [count_digits(text) for text in texts] == [count_digits(repr(value)) for value in values]
+
+
+def test_a_float_is_the_shortest_text_that_reads_back(shared):
+    values = [as_float(value) for value in (1e-45, -3e-45, 1.1, 1 / 3, 3.4028234e38, *(2.0**n for n in range(-149, 128)))]
+    for value, text in zip(values, sent_numbers(shared, "float", values), strict=True):
+        assert as_float(float(text)) == value
+        shorter = [Decimal(f"{value:.{digits - 1}e}") for digits in range(1, count_digits(text))]
+        steps = [Decimal(1).scaleb(number.as_tuple().exponent) for number in shorter]
+        near = [number + n * step for number, step in zip(shorter, steps, strict=True) for n in (-1, 0, 1)]
+        assert not [number for number in near if as_float(float(number)) == value], text
 
 
 def test_enum_columns_name_their_values(shared):
@@ -180,21 +221,69 @@ def test_objects_and_mixed_arrays_are_json_text(shared, value):
 TYPED = [
     ("HUGEINT", "170141183460469231731687303715884105727"),
     ("UBIGINT", "18446744073709551615"),
+    ("BIGNUM", "-123456789012345678901234567890123456789012345"),
+    ("BIGNUM", "0"),
     ("DECIMAL(38,3)", "12345678901234567890123456789012345.678"),
     ("DECIMAL(4,1)", "-0.5"),
     ("DATE", "2024-02-29"),
     ("TIME", "01:02:03.5"),
+    ("TIME_NS", "01:02:03.000000001"),
     ("TIMESTAMP", "2024-01-01 00:00:00.000001"),
     ("TIMESTAMP_NS", "2024-01-01 00:00:00.000000001"),
     ("UUID", "ff112233-4455-6677-8899-aabbccddeeff"),
     ("BLOB", "qgBi"),
+    ("BIT", "010101011"),
+    ("JSON", '{"a": [1]}'),
+    ("JSON", "null"),
+    ("VARCHAR", "a\x00ü"),
 ]
 
 
-@pytest.mark.parametrize("type_name,text", TYPED, ids=[row[0] for row in TYPED])
+@pytest.mark.parametrize("type_name,text", TYPED, ids=[f"{row[0]} {row[1][:5]}" for row in TYPED])
 def test_typed_parameters(shared, type_name, text):
     (row,) = shared.sql("select $1, typeof($1)", [{"$type": type_name, "$value": text}]).only_rows()
     assert row == [text, type_name]
+
+
+NESTED = [
+    ("INTEGER[]", "[1, NULL, 3]"),
+    ("DECIMAL(4,1)[2][]", "[[1.5, 2.0], NULL]"),
+    ("VARCHAR[]", "['it''s, ', NULL, '']"),
+    ('STRUCT("a "" b" HUGEINT, j JSON)', """{'a " b': 7, 'j': '[1]'}"""),
+    ("MAP(VARCHAR, UUID[])", "{k=[ff112233-4455-6677-8899-aabbccddeeff], l=[], m=NULL}"),
+    ("UNION(n INTEGER, s VARCHAR)", "text"),
+    ("ENUM('a)', 'it''s')", "it's"),
+    ("TIMESTAMP WITH TIME ZONE[]", "['2024-01-01 00:00:00+02']"),
+    ("BLOB[]", "['\\xAA']"),
+]
+
+
+@pytest.mark.parametrize("type_name,text", NESTED, ids=[row[0] for row in NESTED])
+def test_a_typed_parameter_is_what_the_cast_gives(shared, type_name, text):
+    literal = text.replace("'", "''")
+    sql = f"select v is not distinct from w, typeof(v) = typeof(w) from (select $1 v, '{literal}'::{type_name} w)"
+    assert shared.sql(sql, [{"$type": type_name, "$value": text}]).only_rows() == [[True, True]]
+
+
+def test_copy_to_a_descriptor_is_refused(executor, tmp_path):
+    """They are the executor's own: what is written there would be lost."""
+    (tmp_path / "out").symlink_to("link")
+    (tmp_path / "link").symlink_to("/dev/stdout")
+    paths = ["/dev/stdout", "/dev/stderr", "/dev/fd/1", "/proc/self/fd/2", "/dev/../dev/fd/5", f"{tmp_path}/out"]
+    copies = [f"'{path}' (format csv, header false)" for path in paths] + ["stdout", "stdin", '"/dev/stdout"', "'/dev/fd/1' (append)"]
+    for copy in copies:
+        answer = executor.sql(f"copy (select 1 a) to {copy}")
+        assert (answer.kind, answer.head["class_name"]) == ("error", "input"), (copy, answer.head)
+        assert "leave the COPY out" in answer.head["message"] and answer.end["committed"] == "no"
+    for sql in ("copy (select 1) to ('/dev/' || 'stdout')", "prepare p as copy (select 1) to '/dev/stdout'; execute p"):
+        answer = executor.sql(sql)
+        assert answer.kind == "error" and 'Cannot open file "/dev/stdout"' in answer.head["message"]
+    still_works(executor)
+
+
+def test_a_parameter_may_have_a_type_of_the_database(executor):
+    sql = "create type mood as enum ('sad', 'ok'); select $x, typeof($x) = typeof('ok'::mood)"
+    assert executor.sql(sql, {"x": {"$type": "main.mood", "$value": "ok"}}).rows[1] == [["ok", True]]
 
 
 def test_several_statements_take_their_parameters_in_order(shared):
@@ -220,7 +309,10 @@ ERRORS = [
     ({"sql": "select $a", "params": {"a": 1, "b": 2}}, {}, "error", "parameter", "$b"),
     ({"sql": "select $1::date", "params": ["soon"]}, {}, "error", "query", "soon"),
     ({"sql": "select $1", "params": [{"$type": "DATE", "$value": "soon"}]}, {}, "error", "parameter", "soon"),
+    ({"sql": "select $1", "params": [{"$type": "JSON", "$value": "[1"}]}, {}, "error", "parameter", "JSON"),
     ({"sql": "select $1", "params": [{"$type": "x'; --", "$value": "1"}]}, {}, "error", "parameter", "$type"),
+    ({"sql": "select $1", "params": [{"$type": "INT)+(1", "$value": "1"}]}, {}, "error", "parameter", "$type"),
+    ({"sql": "select $1", "params": [{"$type": "VARIANT", "$value": "1"}]}, {}, "error", "parameter", "VARIANT"),
     ({"sql": "select 1", "database": "/nowhere/x.db"}, {}, "error", "missing", "/nowhere/x.db"),
     ({"sql": "select 1", "database": "/nowhere.db", "read_only": True}, {}, "error", "missing", "must exist"),
     ({"sql": "from read_csv('/nowhere.csv')"}, {}, "error", "missing", "/nowhere.csv"),

@@ -80,8 +80,30 @@ def test_types_arrive_exact_in_json(query):
         '"i":{"months":14,"days":3,"micros":-1500000},"f":"nan","b":true}\n]\n'
     )
     assert query.good("--json", sql).decode() == expected
+    quoted = """select {'q"': 1.5, 'h': [7::hugeint], '"': {'""': '[1]'::json}} v"""
+    assert query.good("--format", "ndjson", quoted) == b'{"v":{"q\\"":1.5,"h":[7],"\\"":{"\\"\\"":[1]}}}\n'
+    unnamed = "select row(1.5, 'x', row(7::hugeint, {'a': '[1]'::json})) v"
+    assert query.good("--format", "ndjson", unnamed) == b'{"v":[1.5,"x",[7,{"a":[1]}]]}\n'
+    assert query.good("--format", "csv", "select row(1, 'x') v") == b'v\r\n"[1,""x""]"\r\n'
     text = query.good("--format", "csv", "select interval '14 months 3 days -1.5 seconds' i, interval '1 day' d")
     assert text == b"i,d\r\n1 year 2 months 3 days -00:00:01.5,1 day\r\n"
+
+
+@every_duckdb
+def test_json_columns_are_embedded_as_they_are_written(query):
+    texts = [
+        '{"id": 18446744073709551615}',
+        "1e400",
+        "12345678901234567890123",
+        '{"\\u0000":1}',
+        "[" * 900 + "]" * 900,
+        '[1,\n "\\u2028"]',
+    ]
+    rows = "".join(f"select $${text}$$::json j, {{'j': $${text}$$::json}} s;" for text in texts)
+    shown = [text.replace("\n", " ") for text in texts]
+    expected = "".join(f'{{"j":{text},"s":{{"j":{text}}}}}\n' for text in shown)
+    assert query.good("--format", "ndjson", rows).decode() == expected
+    assert query.rows("select '[NaN,]'::json j") == [{"j": "[NaN,]"}]
 
 
 @every_duckdb
@@ -157,6 +179,7 @@ PARAMS = [
     ("99999999999999999999", "HUGEINT", 99999999999999999999),
     ('{"$type": "DECIMAL(9,3)", "$value": "1.5"}', "DECIMAL(9,3)", 1.5),
     ('{"$type": "DATE", "$value": "2024-02-29"}', "DATE", "2024-02-29"),
+    ('{"$type": "JSON", "$value": "[1]"}', "JSON", [1]),
 ]
 
 
@@ -182,6 +205,7 @@ def test_several_parameters(query):
         (["x=1", "x=2"], b"given already"),
         (["1=1", "3=1"], b"none is 2"),
         (["1=1", "x=1"], b"cannot be mixed"),
+        (["x=1e400"], b"too large"),
     ],
 )
 def test_a_parameter_that_is_unclear_is_refused(query, params, message):
@@ -377,3 +401,22 @@ def test_without_duckdb_it_says_how_to_get_it(gilotine, tmp_path):
         timeout=WAIT,
     )
     assert done.returncode == 111 and b"fetch-duckdb" in done.stderr
+
+
+@every_duckdb
+def test_a_message_obeys_nothing_of_the_data(query, tmp_path):
+    done = query("select error(chr(27) || '[31mred' || chr(10) || 'line')")
+    assert done.returncode == 1 and b"\\x1b[31mred\nline\n" in done.stderr and b"\x1b" not in done.stderr
+    (tmp_path / "in.csv").write_bytes(b"a\n1\n\x1b]0;title\x07\n")
+    done = query("from read_csv('in.csv', columns = {'a': 'int'}, header = true, auto_detect = false, delim = ',')")
+    assert done.returncode == 1 and b"\\x1b]0;title\\x07" in done.stderr
+    assert not {0x1B, 0x07} & set(done.stderr)
+
+
+@every_duckdb
+@pytest.mark.parametrize("sql", ["select '\x1b\x01é漢', nope", "select 1,\n\t'a\tb',\tnope"])
+def test_the_position_stays_under_its_place_behind_what_a_screen_does_not_show(query, sql):
+    lines = query(sql).stderr.decode().expandtabs().splitlines()
+    (at,) = [i for i, line in enumerate(lines) if line.startswith("LINE ")]
+    wide = lines[at].replace("漢", "漢 ")
+    assert lines[at + 1].index("^") == wide.index("nope")

@@ -25,11 +25,13 @@ LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
   g_autofree char *sql = g_strndup ((const char *) data, size);
   g_auto (GtCopyTarget) target = { 0 };
   GtVerb verb = gt_sql_verb (sql);
+  g_autofree char *path = gt_sql_copy_path (sql);
   if (!gt_sql_copy_target (sql, &target)) {
     g_assert_null (target.path);
     return 0;
   }
   g_assert_true (verb == GT_VERB_OTHER);
+  g_assert_cmpstr (path, ==, target.path);
   g_assert_true (target.start < target.end && target.end <= strlen (sql));
   check_moved (sql, &target, target.path);
   check_moved (sql, &target, "/a folder/it's.gilotine-1.csv");

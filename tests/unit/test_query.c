@@ -1,4 +1,5 @@
 #include "cli/query_format.h"
+#include "cli/query_json.h"
 #include "cli/query_params.h"
 #include "cli/query_progress.h"
 #include "cli/query_width.h"
@@ -44,6 +45,8 @@ exact_numbers_lose_their_quotes_at_every_depth (void)
   assert_json ("UNION(n UBIGINT, s VARCHAR)", "{\"n\":\"9\"}", "{\"n\":9}");
   assert_json ("STRUCT(x STRUCT(y DECIMAL(3,1)[]))", "{\"x\":{\"y\":[\"1.5\"]}}",
                "{\"x\":{\"y\":[1.5]}}");
+  assert_json ("STRUCT(\"\" HUGEINT, \"\" VARCHAR, \"\" JSON)", "[\"1\",\"2\",\"[3]\"]",
+               "[1,\"2\",[3]]");
   assert_json ("ENUM('a)', 'b')", "\"a)\"", "\"a)\"");
 }
 
@@ -67,6 +70,79 @@ json_is_embedded_when_it_is_json_for_everybody (void)
   assert_json ("JSON", "\"{\\\"a\\\":\\n[1]}\"", "{\"a\": [1]}");
   assert_json ("JSON", "\"[1,]\"", "\"[1,]\"");
   assert_json ("JSON[]", "[\"1\",\"\\\"x\\\"\"]", "[1,\"x\"]");
+}
+
+static void
+json_is_embedded_whatever_its_readers_can_hold (void)
+{
+  assert_json ("JSON", "\"18446744073709551615\"", "18446744073709551615");
+  assert_json ("JSON", "\"[1e400,-0.1E-9999]\"", "[1e400,-0.1E-9999]");
+  assert_json ("JSON", "\"{\\\"\\\\u0000\\\":1}\"", "{\"\\u0000\":1}");
+  assert_json ("STRUCT(j JSON)", "{\"j\":\"12345678901234567890123\"}",
+               "{\"j\":12345678901234567890123}");
+  g_autofree char *open = g_strnfill (100000, '['), *shut = g_strnfill (100000, ']');
+  g_autofree char *deep = g_strconcat (open, shut, NULL);
+  g_autofree char *wire = g_strdup_printf ("\"%s\"", deep);
+  assert_json ("JSON", wire, deep);
+}
+
+static void
+assert_is_json (const char *text, gboolean expected)
+{
+  if (gt_query_is_json (text, strlen (text)) != expected)
+    g_error ("%s is%s JSON", text, expected ? "" : " no");
+}
+
+static void
+json_is_what_the_grammar_says (void)
+{
+  static const char *const good[]
+      = { "0",     "-0",           "-1.50e+007",  "\"\\u00e9\\/\\\"\"",
+          " [ ] ", "{}",           "[{},[],[0]]", "{ \"a\" : [1 , 2] , \"a\" : {\"\":null} }",
+          "true",  "\t\r\nfalse\n" };
+  static const char *const bad[] = { "",
+                                     " ",
+                                     "01",
+                                     "1.",
+                                     "-",
+                                     ".5",
+                                     "+1",
+                                     "1e",
+                                     "1.5.2",
+                                     "1-2",
+                                     "NaN",
+                                     "-Inf",
+                                     "Infinity",
+                                     "[1,]",
+                                     "[,1]",
+                                     "[1 2]",
+                                     "[1",
+                                     "1]",
+                                     "[1}",
+                                     "{\"a\"}",
+                                     "{\"a\":}",
+                                     "{1:2}",
+                                     "{,}",
+                                     "{\"a\":1,}",
+                                     "\"",
+                                     "\"\\\"",
+                                     "\"\\x\"",
+                                     "\"\\u12g4\"",
+                                     "\"a\nb\"",
+                                     "truex",
+                                     "nul",
+                                     "1 // 2",
+                                     "'a'",
+                                     "[] []",
+                                     "\xEF\xBB\xBF"
+                                     "1",
+                                     "[1]]" };
+  for (gsize i = 0; i < G_N_ELEMENTS (good); i++)
+    assert_is_json (good[i], TRUE);
+  for (gsize i = 0; i < G_N_ELEMENTS (bad); i++)
+    assert_is_json (bad[i], FALSE);
+  g_assert_false (gt_query_is_json ("1", 0));
+  g_assert_false (gt_query_is_json ("1\0", 2));
 }
 
 static void
@@ -196,6 +272,30 @@ nothing_in_a_cell_reaches_the_terminal (void)
 }
 
 static void
+assert_message (const char *text, const char *expected)
+{
+  g_autoptr (GString) out = g_string_new (NULL);
+  gt_query_append_message (out, text);
+  g_assert_cmpstr (out->str, ==, expected);
+}
+
+static void
+a_message_stays_readable_and_commands_nothing (void)
+{
+  assert_message ("", "");
+  assert_message ("a\x1b[31m\r\n\tb\n", "a\\x1b[31m\\r\n\tb\n");
+  assert_message ("LINE 1: x\n        ^\n", "LINE 1: x\n        ^\n");
+  assert_message ("LINE 1: 漢 x\n           ^", "LINE 1: 漢 x\n           ^");
+  /* DuckDB counts neither of the two. */
+  assert_message ("LINE 1: '\x1b\x7f' x\n           ^",
+                  "LINE 1: '\\x1b\\x7f' x\n                   ^");
+  assert_message ("LINE 2: \t\tx\n        ^", "LINE 2: \t\tx\n        \t\t^");
+  assert_message ("LINE 1: \x01'\x02' x\n        ^^", "LINE 1: \\x01'\\x02' x\n            ^^^^^^");
+  assert_message ("^\n^", "^\n^");
+  assert_message ("ab\n     ^", "ab\n     ^");
+}
+
+static void
 parameters_are_json_or_text (void)
 {
   char *const texts[]
@@ -216,6 +316,26 @@ parameters_are_json_or_text (void)
   g_autoptr (GError) error = NULL;
   g_assert_null (gt_query_params (NULL, &error));
   g_assert_no_error (error);
+}
+
+static void
+a_number_that_is_too_large_is_no_text (void)
+{
+  static const char *const large[] = { "x=1e400", "x= -1E+400", "x=[1,99999999999999999999]" };
+  static const char *const texts[] = { "x=1e400x", "x=hello", "x=[1e400", "x={\"a\":1e400}" };
+  for (gsize i = 0; i < G_N_ELEMENTS (large); i++) {
+    char *const given[] = { (char *) large[i], NULL };
+    g_autoptr (GError) error = NULL;
+    g_assert_null (gt_query_params (given, &error));
+    g_assert_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE);
+    g_assert_nonnull (strstr (error->message, "too large"));
+  }
+  for (gsize i = 0; i < G_N_ELEMENTS (texts); i++) {
+    char *const given[] = { (char *) texts[i], NULL };
+    json_t *params = gt_query_params (given, NULL);
+    g_assert_cmpstr (json_string_value (json_object_get (params, "x")), ==, texts[i] + 2);
+    json_decref (params);
+  }
 }
 
 static void
@@ -244,6 +364,8 @@ main (int argc, char **argv)
   TEST (exact_numbers_lose_their_quotes_at_every_depth);
   TEST (a_type_that_is_not_understood_is_left_as_it_comes);
   TEST (json_is_embedded_when_it_is_json_for_everybody);
+  TEST (json_is_embedded_whatever_its_readers_can_hold);
+  TEST (json_is_what_the_grammar_says);
   TEST (intervals_read_as_duckdb_writes_them);
   TEST (strings_lose_quotes_and_escapes);
   TEST (a_row_may_come_in_pieces);
@@ -253,7 +375,9 @@ main (int argc, char **argv)
   TEST (rows_after_the_measured_ones_are_cut_or_stick_out);
   TEST (width_counts_columns_of_the_screen);
   TEST (nothing_in_a_cell_reaches_the_terminal);
+  TEST (a_message_stays_readable_and_commands_nothing);
   TEST (parameters_are_json_or_text);
+  TEST (a_number_that_is_too_large_is_no_text);
   TEST (the_bar_fits_its_line);
   return g_test_run ();
 }

@@ -50,6 +50,30 @@ test_targets_that_are_certain (void)
 }
 
 static void
+test_paths_whatever_the_options (void)
+{
+  static const struct {
+    const char *sql, *path;
+  } cases[] = {
+    { "copy t to '/dev/stdout'", "/dev/stdout" },
+    { "copy (select 1) to \"/dev/fd/1\" with (format csv)", "/dev/fd/1" },
+    { "copy t to 'it''s' (append)", "it's" },
+    { "COPY t TO Stdout", "/dev/stdout" },
+    { "copy t to STDIN", "/dev/stdin" },
+    { "copy t to stdoutx", NULL },
+    { "copy t to $1", NULL },
+    { "copy t from '/dev/stdin'", NULL },
+    { "select 'copy t to x'", NULL },
+    { "copy t to 'not closed", NULL },
+    { "", NULL },
+  };
+  for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
+    g_autofree char *path = gt_sql_copy_path (cases[i].sql);
+    g_assert_cmpstr (path, ==, cases[i].path);
+  }
+}
+
+static void
 test_targets_that_are_left_alone (void)
 {
   static const char *const cases[] = {
@@ -95,6 +119,7 @@ main (int argc, char **argv)
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/sql_text/transaction_verbs", test_verbs);
   g_test_add_func ("/sql_text/copy_targets_that_are_certain", test_targets_that_are_certain);
+  g_test_add_func ("/sql_text/copy_paths_whatever_the_options", test_paths_whatever_the_options);
   g_test_add_func ("/sql_text/copy_targets_that_are_left_alone", test_targets_that_are_left_alone);
   g_test_add_func ("/sql_text/quotes", test_quotes);
   return g_test_run ();

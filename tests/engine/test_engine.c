@@ -218,8 +218,9 @@ run_with_answer_of (GtEngine *engine, const char *steps, gsize answer_bytes)
 {
   GtJobSpec spec = job_of (steps, (GtLimitsAsked){ .hard_ns = 60 * S });
   spec.answer_bytes = answer_bytes;
-  g_autoptr (GBytes) body = spec.body;
-  return gt_engine_run (engine, &spec, NULL);
+  GtJobResult *result = gt_engine_run (engine, &spec, NULL);
+  g_bytes_unref (spec.body);
+  return result;
 }
 
 static void

@@ -56,6 +56,7 @@ typedef struct {
   int watch_fd;        /* timer; -1 = nothing is watched */
   pid_t command_pid;   /* 0 = none or reaped */
   pid_t command_group; /* its process group; 0 = ours or none */
+  int64_t set_up_ns;   /* CPU time of the command's process before it was executed */
   int command_status;  /* wait status, valid once command_pid is 0 again */
   bool ending;
   bool released;

@@ -53,6 +53,7 @@ on_started (GtFamily *family, const News *news)
 {
   family->state = GT_FAMILY_RUNNING;
   family->report.started_ns = news->values[1];
+  family->report.set_up_ns = news->values[2];
   /* Its own number for it is of another namespace, perhaps. */
   if (family->command_pidfd >= 0)
     family->command_pid = gt_pidfd_pid (family->command_pidfd);

@@ -13,7 +13,10 @@ import sys
 import time
 
 import pytest
-from run_support import ENV, GNU, alive, oracle, outcome, pids_in, reap_strays, same, start, wait_until
+from run_support import BUILD, ENV, GNU, alive, domains, oracle, outcome, pids_in, reap_strays, same, start, wait_until
+
+DOMAINS = domains(str(BUILD / "src/cli/gilotine")) if (BUILD / "src/cli/gilotine").exists() else ["subreaper"]
+
 
 @pytest.fixture(autouse=True)
 def strays_are_reaped(no_process_outlives_its_test):
@@ -436,6 +439,30 @@ def test_help_tells_options_and_exit_status(gilotine):
     assert code == 0
     for word in ("--kill-after", "--on-soft", "--report", "--domain", "124", "137", "126", "Examples", "subreaper"):
         assert word in text
+
+
+@pytest.mark.parametrize("domain", DOMAINS)
+@pytest.mark.parametrize("script", ["exit 7", "i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done", "(:); (:)"])
+def test_on_one_processor_no_more_cpu_time_than_time(gilotine, tmp_path, domain, script):
+    record = tmp_path / "record"
+    only = {min(os.sched_getaffinity(0))}
+    for _ in range(5):
+        subprocess.run(
+            [gilotine, "run", "--domain", domain, "--report", str(record), "30", "sh", "-c", script],
+            stdin=subprocess.DEVNULL,
+            preexec_fn=lambda: os.sched_setaffinity(0, only),
+        )
+        told = report(record)
+        # Two clocks, of which one is slewed.
+        assert 0 < told["cpu_ns"] <= told["wall_ns"] * 1.001 + 10_000
+
+
+def test_it_has_started_before_its_first_act(gilotine, tmp_path):
+    record = tmp_path / "record"
+    clock = "import time; print(time.monotonic_ns())"
+    before = time.monotonic_ns()
+    _, text, _ = outcome([gilotine, "run", "--report", str(record), "30", sys.executable, "-S", "-c", clock])
+    assert before < report(record)["started_ns"] < int(text)
 
 
 def test_a_memory_limit_ends_the_family_and_not_one_member(gilotine, tmp_path):

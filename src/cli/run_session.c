@@ -335,8 +335,10 @@ on_signal (GtRunSession *session, const struct signalfd_siginfo *info)
     on_terminal_signal (session, signo);
     return;
   }
-  if (signo == SIGTTIN || signo == SIGTTOU || signo == SIGPIPE)
-    return; /* our own affair */
+  /* Our own affair: a pipe that nobody reads any more comes as if we had sent the signal. */
+  gboolean own_pipe = signo == SIGPIPE && info->ssi_pid == (guint32) getpid ();
+  if (signo == SIGTTIN || signo == SIGTTOU || own_pipe)
+    return;
   /* Once, as in timeout(1): an outer limit sends it to us and to the group that we are in. */
   if (signo == session->forwarded && !session->options->foreground)
     return;

@@ -441,6 +441,31 @@ def test_help_tells_options_and_exit_status(gilotine):
         assert word in text
 
 
+def test_a_broken_pipe_of_its_own_is_not_the_commands(gilotine, tmp_path):
+    """Of -v, whose reader is gone: the command has written nothing."""
+    record = tmp_path / "record"
+    script = "trap 'exit 9' PIPE; trap 'sleep 0.3; exit 6' USR1; echo ready; while :; do sleep 0.02; done"
+    process = start(
+        gilotine, "-v", "--report", str(record), "30", "bash", "-c", script,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdout.readline() == "ready\n"
+    process.stderr.close()
+    process.send_signal(signal.SIGUSR1)
+    process.stdout.close()
+    assert process.wait(20) == 125  # a message that could not be written
+    assert report(record)["exit_code"] == 6
+
+
+def test_a_sigpipe_that_somebody_sends_goes_to_the_command(gilotine):
+    script = "trap 'echo got it; exit 6' PIPE; echo ready; while :; do sleep 0.02; done"
+    process = start(gilotine, "30", "bash", "-c", script, stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "ready\n"
+    process.send_signal(signal.SIGPIPE)
+    assert process.stdout.read() == "got it\n"
+    assert process.wait(20) == 6
+
+
 @pytest.mark.parametrize("domain", DOMAINS)
 @pytest.mark.parametrize("script", ["exit 7", "i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done", "(:); (:)"])
 def test_on_one_processor_no_more_cpu_time_than_time(gilotine, tmp_path, domain, script):

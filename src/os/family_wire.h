@@ -50,8 +50,8 @@ typedef enum {
 /* Who counts memory or enforces a limit. X (ID, name) */
 #define GT_METERS(X)                                                                               \
   X (NONE, "none")                                                                                 \
-  X (PROCESS, "largest process") /* peak memory only: a lower bound */                             \
-  X (WATCH, "watch")             /* the keeper looks every few ms */                               \
+  X (PROCESS, "process") /* peak memory only: of the largest process, a lower bound */             \
+  X (WATCH, "watch")     /* the keeper looks every few ms */                                       \
   X (CGROUP1, "cgroup1")                                                                           \
   X (CGROUP2, "cgroup2")
 

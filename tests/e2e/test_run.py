@@ -501,6 +501,36 @@ def test_a_memory_limit_ends_the_family_and_not_one_member(gilotine, tmp_path):
     assert not any(alive(pid) for pid in pids_in(pids))
 
 
+TWO_EATERS = """
+import os, sys
+pairs = [os.pipe() for _ in range(2)]
+for _, told in pairs:
+    if os.fork() == 0:
+        held = bytearray(b"x") * (100 << 20)
+        os.write(told, b"x")
+        os.close(told)
+        sys.stdin.buffer.read()
+        os._exit(0)
+for heard, _ in pairs:
+    os.read(heard, 1)
+"""
+
+
+@pytest.mark.parametrize("domain", DOMAINS)
+@pytest.mark.parametrize("options", [[], ["--memory", "1G"]])
+def test_the_record_says_whose_the_peak_of_memory_is(gilotine, tmp_path, domain, options):
+    record = tmp_path / "record"
+    held, end = os.pipe()
+    command = [gilotine, "run", "--domain", domain, *options, "--report", str(record), "30", sys.executable, "-S", "-c", TWO_EATERS]
+    assert subprocess.run(command, stdin=held).returncode == 0
+    os.close(held)
+    os.close(end)
+    told = report(record)
+    of_the_family = told["peak_memory_by"] in ("cgroup1", "cgroup2")
+    assert of_the_family or told["peak_memory_by"] in ("process", "watch")
+    assert (told["peak_memory_bytes"] >= 200 << 20) == of_the_family or told["peak_memory_by"] == "watch"
+
+
 def test_a_cpu_limit_counts_the_family_together(gilotine, tmp_path):
     record = tmp_path / "record"
     burn = "while :; do :; done"

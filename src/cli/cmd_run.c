@@ -150,8 +150,10 @@ judge_limits (Run *run, const GtRunSession *session)
     if (rows[i].cause == report->cause) {
       set_outcome (&run->record, rows[i].outcome, rows[i].reason);
       g_autofree char *command = gt_run_quote (run->options.command[0]);
-      fprintf (stderr, "gilotine run: %s reached its limit of %s: the family was killed\n", command,
-               rows[i].what);
+      /* A limit of CPU time can be found passed in the last account only. */
+      gboolean ended = report->cause == GT_FAMILY_CAUSE_CPU && run->record.exit_code >= 0;
+      fprintf (stderr, "gilotine run: %s reached its limit of %s: %s\n", command, rows[i].what,
+               ended ? "it had ended by itself" : "the family was killed");
       clearerr (stderr); /* the code says it as well: with nobody to tell it stays what it is */
       return gt_outcome_info (rows[i].outcome)->exit_code;
     }

@@ -115,6 +115,9 @@ void start_watch (Init *init);
 /* Looks at the limits; ends the family when one is reached. */
 void watch_limits (Init *init);
 void check_oom (Init *init);
+/* Whether what was used up to now, as far as it is certain, is beyond the limit of CPU time: the
+ * command may have ended between two looks. */
+bool is_cpu_spent (const Init *init);
 void tell_usage (Init *init);
 void remove_cgroups (const Init *init);
 

@@ -62,6 +62,10 @@ on_command_end (Init *init, const siginfo_t *info)
   check_oom (init);
   if (!by_itself || init->ending)
     return;
+  if (is_cpu_spent (init)) {
+    end_now (init, GT_FAMILY_CAUSE_CPU);
+    return;
+  }
   if (init->options.command_end == GT_COMMAND_END_KILL)
     end_now (init, GT_FAMILY_CAUSE_COMMAND);
   else if (init->options.command_end == GT_COMMAND_END_RELEASE) {

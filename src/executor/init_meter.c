@@ -110,6 +110,13 @@ check_oom (Init *init)
     end_now (init, GT_FAMILY_CAUSE_MEMORY);
 }
 
+bool
+is_cpu_spent (const Init *init)
+{
+  const int64_t limit_ns = init->options.cpu_ns;
+  return limit_ns != 0 && family_cpu_ns (init, 0) >= limit_ns;
+}
+
 static int64_t
 clamp (int64_t value, int64_t low, int64_t high)
 {

@@ -6,7 +6,8 @@
  * on). Keeper to owner, one message each on the status descriptor: started PID NS SET_UP_NS (with
  * the command's pidfd where the descriptor is a socket), failed ERRNO, refused ERRNO (of the
  * domain, not of the command), stopped SIGNAL, continued 0, exited CODE NS LEFTOVERS, signaled
- * SIGNAL NS LEFTOVERS, ending CAUSE, usage CPU_NS PEAK_BYTES METER OOM KILLED EMPTY_NS, gone 0 */
+ * SIGNAL NS LEFTOVERS, ending CAUSE (the last one holds), usage CPU_NS PEAK_BYTES METER OOM KILLED
+ * EMPTY_NS, gone 0 */
 #pragma once
 
 /* The nice value of a dying family's session (autogroups: the kernel gives each session the same

@@ -541,6 +541,33 @@ def test_a_cpu_limit_counts_the_family_together(gilotine, tmp_path):
     assert report(record)["reason"] == "cpu"
 
 
+@pytest.mark.parametrize("domain", DOMAINS)
+@pytest.mark.parametrize("limit", ["1e-20", "0.001"])
+def test_a_cpu_limit_that_was_passed_between_two_looks(gilotine, tmp_path, domain, limit):
+    record = tmp_path / "record"
+    busy = "i=0; while [ $i -lt 30000 ]; do i=$((i+1)); done"
+    code, _, text = outcome(
+        [gilotine, "run", "--domain", domain, "--cpu", limit, "--report", str(record), "30", "sh", "-c", busy]
+    )
+    told = report(record)
+    assert code == 114 and "CPU" in text
+    assert (told["outcome"], told["reason"]) == ("over-limit", "cpu")
+    assert told["cpu_ns"] >= float(limit) * 1e9
+
+
+@pytest.mark.parametrize("domain", DOMAINS)
+def test_a_cpu_limit_that_was_not_passed_is_not_told(gilotine, domain):
+    assert outcome([gilotine, "run", "--domain", domain, "--cpu", "60", "30", "sh", "-c", "exit 3"])[0] == 3
+
+
+def test_nobody_is_set_free_when_the_cpu_limit_is_passed(gilotine, tmp_path):
+    pid_file = tmp_path / "pid"
+    script = f"sleep 100 & echo $! > {pid_file}"
+    run = [gilotine, "run", "--domain", "subreaper", "--keep-descendants", "--cpu", "1e-20", "30", "sh", "-c", script]
+    assert outcome(run)[0] == 114
+    assert not alive(pids_in(pid_file)[0])
+
+
 def test_a_limit_of_processes(gilotine, tmp_path):
     code, _, _ = outcome([gilotine, "run", "--processes", "5", "10", "sh", "-c", "for i in 1 2 3 4 5 6 7 8; do sleep 9 & done; wait"])
     assert code in (114, 2, 1, 254)  # the family was ended, or fork was refused to the shell

@@ -311,12 +311,14 @@ gt_family_signal (GtFamily *family, int signo, gboolean group, GError **error)
 {
   if (family->state == GT_FAMILY_STARTING && signo > 0 && signo <= 64)
     family->early_signals |= G_GUINT64_CONSTANT (1) << (signo - 1);
-  if (family->command_pidfd < 0 || family->ended)
+  if (family->state == GT_FAMILY_STARTING || family->ended)
     return TRUE;
-  if (!gt_pidfd_signal (family->command_pidfd, signo) && errno != ESRCH)
+  const gboolean direct = family->command_pidfd >= 0;
+  if (direct && !gt_pidfd_signal (family->command_pidfd, signo) && errno != ESRCH)
     return gt_os_fail (error, errno, "signal %d to %s (process %d)", signo, family->exec_what,
                        (int) family->command_pid);
-  if (group && family->session != GT_SESSION_CALLER) {
+  /* Without the handle, for want of descriptors, the keeper does it. */
+  if (!direct || (group && family->session != GT_SESSION_CALLER)) {
     char text[32];
     (void) g_snprintf (text, sizeof text, "signal %d", signo);
     order (family, text);

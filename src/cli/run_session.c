@@ -47,6 +47,8 @@ gt_run_session_start (GtRunSession *session, GError **error)
     .limits = { .memory_bytes = options->memory_bytes,
                 .processes = options->processes,
                 .cpu_ns = options->cpu_ns },
+    .rlimits = &session->inherited->files,
+    .n_rlimits = session->inherited->n_rlimits,
     .ignored_signals = session->inherited->ignored_signals,
     .blocked_signals = session->inherited->blocked_signals,
     .command_end = options->keep_descendants ? GT_COMMAND_END_RELEASE : GT_COMMAND_END_KILL,

@@ -62,6 +62,17 @@ def test_descriptors_up_to_the_last_that_the_limit_allows(gilotine, highest, lim
     assert (code, out) == (0, f"{limit}\n")
 
 
+@oracle
+@pytest.mark.parametrize("domain", DOMAINS)
+def test_a_low_soft_limit_of_descriptors_is_the_commands_and_not_ours(gilotine, domain):
+    def inherit():
+        resource.setrlimit(resource.RLIMIT_NOFILE, (4, 256))
+
+    command = ["5", "sh", "-c", "ulimit -Sn; ulimit -Hn"]
+    assert same(gilotine, *command, preexec_fn=inherit)[:2] == (0, "4\n256\n")
+    assert outcome([gilotine, "run", "--domain", domain, *command], preexec_fn=inherit)[:2] == (0, "4\n256\n")
+
+
 @pytest.mark.parametrize("limit", range(6, 20))
 def test_with_few_descriptors_it_fails_or_works_as_always(gilotine, limit):
     def inherit():

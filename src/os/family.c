@@ -314,15 +314,17 @@ gt_family_signal (GtFamily *family, int signo, gboolean group, GError **error)
   if (family->state == GT_FAMILY_STARTING || family->ended)
     return TRUE;
   const gboolean direct = family->command_pidfd >= 0;
-  if (direct && !gt_pidfd_signal (family->command_pidfd, signo) && errno != ESRCH)
-    return gt_os_fail (error, errno, "signal %d to %s (process %d)", signo, family->exec_what,
-                       (int) family->command_pid);
-  /* Without the handle, for want of descriptors, the keeper does it. */
+  /* Without the handle, for want of descriptors, the keeper does it. The order comes first: the
+   * command's end by this signal must not find the keeper without it, since the number of the group
+   * is the group's until the command is reaped. */
   if (!direct || (group && family->session != GT_SESSION_CALLER)) {
     char text[32];
     (void) g_snprintf (text, sizeof text, "signal %d", signo);
     order (family, text);
   }
+  if (direct && !gt_pidfd_signal (family->command_pidfd, signo) && errno != ESRCH)
+    return gt_os_fail (error, errno, "signal %d to %s (process %d)", signo, family->exec_what,
+                       (int) family->command_pid);
   return TRUE;
 }
 

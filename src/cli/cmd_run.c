@@ -150,8 +150,10 @@ judge_limits (Run *run, const GtRunSession *session)
     if (rows[i].cause == report->cause) {
       set_outcome (&run->record, rows[i].outcome, rows[i].reason);
       g_autofree char *command = gt_run_quote (run->options.command[0]);
-      fprintf (stderr, "gilotine run: %s reached its limit of %s: the family was killed\n", command,
-               rows[i].what);
+      /* A limit of CPU time can be found passed in the last account only. */
+      gboolean ended = report->cause == GT_FAMILY_CAUSE_CPU && run->record.exit_code >= 0;
+      fprintf (stderr, "gilotine run: %s reached its limit of %s: %s\n", command, rows[i].what,
+               ended ? "it had ended by itself" : "the family was killed");
       clearerr (stderr); /* the code says it as well: with nobody to tell it stays what it is */
       return gt_outcome_info (rows[i].outcome)->exit_code;
     }
@@ -192,6 +194,7 @@ judge (Run *run, const GtRunSession *session)
   run->record.interrupted_ns = session->interrupted_ns != 0 ? session->interrupted_ns : -1;
   int code = session->survivors ? judge_survivors (run, session) : -1;
   gt_run_record_family (&run->record, session->family);
+  run->record.peak_memory_by = gt_meter_name (gt_family_report (session->family)->peak_memory_by);
   if (code < 0)
     code = judge_limits (run, session);
   if (code >= 0)

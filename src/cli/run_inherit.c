@@ -73,10 +73,23 @@ must_work (int signo, int first_signo)
          || signo == SIGCHLD || signo == first_signo;
 }
 
+/* We need more of them than timeout(1): the limit may leave room for the command's own only. */
+static void
+raise_files (GtRunInherited *inherited)
+{
+  struct rlimit files;
+  if (getrlimit (RLIMIT_NOFILE, &files) != 0 || files.rlim_cur == files.rlim_max)
+    return;
+  inherited->files = (GtRlimit){ RLIMIT_NOFILE, files };
+  files.rlim_cur = files.rlim_max;
+  inherited->n_rlimits = setrlimit (RLIMIT_NOFILE, &files) == 0 ? 1 : 0;
+}
+
 void
 gt_run_inherit (GtRunInherited *inherited, int first_signo, int private_fd)
 {
   *inherited = (GtRunInherited){ .fds = g_array_new (FALSE, FALSE, sizeof (GtFdMap)) };
+  raise_files (inherited);
   list_fds (inherited->fds, private_fd);
   sigset_t mask;
   sigprocmask (SIG_BLOCK, NULL, &mask);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "os/clock.h"
+#include "os/family.h"
 #include "os/spawn.h"
 
 #include <signal.h>
@@ -13,11 +14,14 @@ typedef struct {
   guint64 blocked_signals;
   sigset_t watched; /* blocked here, to be read from a signalfd */
   GStrv env;
+  GtRlimit files;  /* descriptors, as the command is to have it */
+  guint n_rlimits; /* 1 when ours is another */
 } GtRunInherited;
 
 /* To be called before anything opens a descriptor. `first_signo` (that of -s) works also when it
- * is ignored here. `private_fd` stays ours (-1: none). From here on the watched signals are blocked
- * and SIGCHLD is at default. */
+ * is ignored here. `private_fd` stays ours (-1: none). A soft limit of descriptors is raised for us
+ * alone, as far as it may be. From here on the watched signals are blocked and SIGCHLD is at
+ * default. */
 void gt_run_inherit (GtRunInherited *inherited, int first_signo, int private_fd);
 void gt_run_inherited_clear (GtRunInherited *inherited);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (GtRunInherited, gt_run_inherited_clear)

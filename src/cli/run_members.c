@@ -49,7 +49,7 @@ is_living_member (const GtProcess *process, const GtFamily *family)
 }
 
 guint
-gt_run_signal_members (const GtFamily *family, int signo)
+gt_run_signal_members (const GtFamily *family, int signo, pid_t group)
 {
   g_autoptr (GtCensus) census = gt_census_new (NULL, NULL);
   const GtCensusResult *seen = look (census, family);
@@ -57,7 +57,7 @@ gt_run_signal_members (const GtFamily *family, int signo)
   for (gsize i = 0; seen != NULL && i < seen->n_processes; i++) {
     const GtProcess *process = &seen->processes[i];
     if (is_living_member (process, family) && process->pid != gt_family_command_pid (family)
-        && signal_process (process, signo))
+        && (group == 0 || process->pgrp == group) && signal_process (process, signo))
       sent++;
   }
   return sent;

@@ -47,6 +47,8 @@ gt_run_session_start (GtRunSession *session, GError **error)
     .limits = { .memory_bytes = options->memory_bytes,
                 .processes = options->processes,
                 .cpu_ns = options->cpu_ns },
+    .rlimits = &session->inherited->files,
+    .n_rlimits = session->inherited->n_rlimits,
     .ignored_signals = session->inherited->ignored_signals,
     .blocked_signals = session->inherited->blocked_signals,
     .command_end = options->keep_descendants ? GT_COMMAND_END_RELEASE : GT_COMMAND_END_KILL,
@@ -206,7 +208,7 @@ step (GtRunSession *session)
       start_kill (session);
     } else if (now.ns >= session->next.ns) {
       session->next = GT_NEVER;
-      gt_run_signal_members (session->family, session->options->signo);
+      gt_run_signal_members (session->family, session->options->signo, 0);
     }
     break;
   case GT_RUN_KILLED:
@@ -256,51 +258,6 @@ bring_forward (GtRunSession *session)
   gt_family_set_deadline (session->family, gt_instant_add (session->hard, SECOND_LINE_NS));
 }
 
-static void
-on_signal (GtRunSession *session, const struct signalfd_siginfo *info)
-{
-  const int signo = (int) info->ssi_signo;
-  if (signo == SIGCHLD) {
-    gt_family_continue_keeper (session->family);
-    if (session->hook != NULL)
-      gt_family_continue_keeper (session->hook);
-    return;
-  }
-  if (signo == SIGALRM) {
-    bring_forward (session);
-    return;
-  }
-  /* What the terminal sends goes to its whole foreground group, the command in it included; only a
-   * hangup goes to the session's leader alone. */
-  gboolean hangup = signo == SIGHUP && getsid (0) == getpid ();
-  if (info->ssi_code == SI_KERNEL && session->terminal->shared && !hangup)
-    return;
-  if (signo == SIGTTIN || signo == SIGTTOU || signo == SIGPIPE)
-    return; /* our own affair */
-  /* Once, as in timeout(1): an outer limit sends it to us and to the group that we are in. */
-  if (signo == session->forwarded && !session->options->foreground)
-    return;
-  if (signo != SIGCONT)
-    say_signal (session, signo);
-  send_signal (session, signo);
-  if (!ends_commands (signo, session->options->signo))
-    return;
-  session->forwarded = signo;
-  send_continue (session, signo);
-  if (session->options->kill_after && session->options->grace_ns != GT_DURATION_NONE
-      && session->phase == GT_RUN_RUNNING)
-    session->hard
-        = earlier (session->hard, gt_instant_add (gt_instant_now (), session->options->grace_ns));
-}
-
-static void
-read_signals (GtRunSession *session)
-{
-  struct signalfd_siginfo info;
-  while (read (session->signal_fd, &info, sizeof info) == (ssize_t) sizeof info)
-    on_signal (session, &info);
-}
-
 /* The command was stopped by the terminal (Ctrl-Z) or stopped itself as an editor does: so do we,
  * for the shell that waits for us to see it. SIGTSTP and not SIGSTOP: the kernel drops it where no
  * shell could ever continue us. A timer continues us at the limit, which a stop does not suspend.
@@ -326,6 +283,8 @@ stop_with_command (GtRunSession *session, int signo)
     timer_delete (timer);
 }
 
+/* A SIGSTOP is no affair of the shell's, but for one that Ctrl-Z found or brought about: some
+ * programs tidy up at SIGTSTP and stop themselves by SIGSTOP then. */
 static void
 follow_stop (GtRunSession *session)
 {
@@ -335,11 +294,75 @@ follow_stop (GtRunSession *session)
     return;
   }
   gboolean by_job_control = signo == SIGTSTP || signo == SIGTTIN || signo == SIGTTOU;
-  if (session->was_stopped || !by_job_control || session->phase != GT_RUN_RUNNING
+  gboolean meant = by_job_control || session->ctrl_z;
+  if (session->was_stopped || !meant || session->phase != GT_RUN_RUNNING
       || !session->terminal->shared || session->terminal->fd < 0)
     return;
   session->was_stopped = TRUE;
-  stop_with_command (session, signo);
+  session->ctrl_z = FALSE;
+  stop_with_command (session, by_job_control ? signo : SIGTSTP);
+}
+
+/* What the terminal sends goes to its whole foreground group, the command in it included. Who has
+ * stopped itself there acts on it when it is continued, as timeout(1) does. */
+static void
+on_terminal_signal (GtRunSession *session, int signo)
+{
+  if (signo == SIGTSTP) {
+    session->ctrl_z = TRUE;
+    follow_stop (session);
+  } else if (ends_commands (signo, 0) && !session->options->foreground) {
+    send_continue (session, signo);
+    gt_run_signal_members (session->family, SIGCONT, getpgrp ());
+  }
+}
+
+static void
+on_signal (GtRunSession *session, const struct signalfd_siginfo *info)
+{
+  const int signo = (int) info->ssi_signo;
+  if (signo == SIGCHLD) {
+    gt_family_continue_keeper (session->family);
+    if (session->hook != NULL)
+      gt_family_continue_keeper (session->hook);
+    return;
+  }
+  if (signo == SIGALRM) {
+    bring_forward (session);
+    return;
+  }
+  /* Only a hangup goes to the session's leader alone. */
+  gboolean hangup = signo == SIGHUP && getsid (0) == getpid ();
+  if (info->ssi_code == SI_KERNEL && session->terminal->shared && !hangup) {
+    on_terminal_signal (session, signo);
+    return;
+  }
+  /* Our own affair: a pipe that nobody reads any more comes as if we had sent the signal. */
+  gboolean own_pipe = signo == SIGPIPE && info->ssi_pid == (guint32) getpid ();
+  if (signo == SIGTTIN || signo == SIGTTOU || own_pipe)
+    return;
+  /* Once, as in timeout(1): an outer limit sends it to us and to the group that we are in. */
+  if (signo == session->forwarded && !session->options->foreground)
+    return;
+  if (signo != SIGCONT)
+    say_signal (session, signo);
+  send_signal (session, signo);
+  if (!ends_commands (signo, session->options->signo))
+    return;
+  session->forwarded = signo;
+  send_continue (session, signo);
+  if (session->options->kill_after && session->options->grace_ns != GT_DURATION_NONE
+      && session->phase == GT_RUN_RUNNING)
+    session->hard
+        = earlier (session->hard, gt_instant_add (gt_instant_now (), session->options->grace_ns));
+}
+
+static void
+read_signals (GtRunSession *session)
+{
+  struct signalfd_siginfo info;
+  while (read (session->signal_fd, &info, sizeof info) == (ssize_t) sizeof info)
+    on_signal (session, &info);
 }
 
 /* --- the family's news ------------------------------------------------------------------------ */

@@ -41,6 +41,7 @@ typedef struct {
   gboolean released;    /* what it left lives on */
   gboolean survivors;   /* the kill did not end all */
   gboolean was_stopped; /* the stop that is on now was answered */
+  gboolean ctrl_z;      /* it was typed, and no stop has come of it yet */
   int forwarded;        /* last signal that was handed on; 0: none */
 } GtRunSession;
 

@@ -224,8 +224,9 @@ copy_report (GtOutcomeRecord *record, const GtEnding *ending, gint64 cpu_before_
   record->reaped_ns = instant_or_unknown (report->gone_ns);
   if (record->dead_ns < 0)
     record->dead_ns = record->reaped_ns;
-  record->cpu_ns = MAX (report->cpu_ns - MAX (cpu_before_ns, 0), 0);
+  record->cpu_ns = MAX (report->cpu_ns - MAX (cpu_before_ns - report->set_up_ns, 0), 0);
   record->peak_memory_bytes = (gint64) report->peak_memory_bytes;
+  record->peak_memory_by = gt_meter_name (report->peak_memory_by);
   record->oom_count = (gint64) report->oom_count;
   record->descendants_killed = (gint64) report->descendants_killed;
   record->was_stopped = record->was_stopped || report->was_stopped;

@@ -116,6 +116,7 @@ const char *gt_reason_text (GtReason reason);
   X (NS, wall_ns)         /* from started until answered or dead */                                \
   X (NS, cpu_ns)          /* user and system, the whole family */                                  \
   X (INT, peak_memory_bytes)                                                                       \
+  X (NAME, peak_memory_by)    /* who measured it: a GtMeter's name */                              \
   X (INT, oom_count)          /* members the kernel killed for memory */                           \
   X (INT, leftovers)          /* processes it had left behind when it ended */                     \
   X (INT, descendants_killed) /* members beside the command that the kill ended */                 \

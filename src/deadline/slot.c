@@ -498,6 +498,8 @@ gt_slot_end (GtSlot *slot, guint64 job, const GtEnd *end)
   record->answered_ns = now_of (slot).ns;
   record->leftovers = usage.processes > 0 ? usage.processes - 1 : -1;
   record->peak_memory_bytes = usage.peak_bytes;
+  if (usage.peak_bytes >= 0)
+    record->peak_memory_by = gt_meter_name (GT_METER_PROCESS);
   gt_job_settle (slot->job, end);
   gint64 memory = slot->pool->options.recycle_memory_bytes;
   guint jobs = slot->pool->options.recycle_jobs;

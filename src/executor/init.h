@@ -57,6 +57,7 @@ typedef struct {
   int children_fd;     /* /proc's list of our children; -1 = it has none */
   pid_t command_pid;   /* 0 = none or reaped */
   pid_t command_group; /* its process group; 0 = ours or none */
+  int64_t set_up_ns;   /* CPU time of the command's process before it was executed */
   int command_status;  /* wait status, valid once command_pid is 0 again */
   bool ending;
   bool released;
@@ -117,6 +118,9 @@ void start_watch (Init *init);
 /* Looks at the limits; ends the family when one is reached. */
 void watch_limits (Init *init);
 void check_oom (Init *init);
+/* Whether what was used up to now, as far as it is certain, is beyond the limit of CPU time: the
+ * command may have ended between two looks. */
+bool is_cpu_spent (const Init *init);
 void tell_usage (Init *init);
 void remove_cgroups (const Init *init);
 

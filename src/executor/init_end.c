@@ -62,6 +62,10 @@ on_command_end (Init *init, const siginfo_t *info)
   check_oom (init);
   if (!by_itself || init->ending)
     return;
+  if (is_cpu_spent (init)) {
+    end_now (init, GT_FAMILY_CAUSE_CPU);
+    return;
+  }
   if (init->options.command_end == GT_COMMAND_END_KILL)
     end_now (init, GT_FAMILY_CAUSE_COMMAND);
   else if (init->options.command_end == GT_COMMAND_END_RELEASE) {
@@ -70,17 +74,21 @@ on_command_end (Init *init, const siginfo_t *info)
   }
 }
 
-/* Its group dies with the command, and before it is reaped: until then the number is the group's
- * own. */
-static void
-kill_group_of_ended (const Init *init)
+/* Without a subreaper there is the command alone to reap, and its group is reached by its number,
+ * which is the group's own until then: what was ordered before the command's death comes first. */
+static bool
+may_reap_ended (Init *init)
 {
   siginfo_t info = { 0 };
-  const bool ends = init->ending || init->options.command_end == GT_COMMAND_END_KILL;
-  if (ends && init->command_pid > 0 && init->command_group > 0
-      && waitid (P_PID, (id_t) init->command_pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0
-      && info.si_pid != 0)
+  if (!init->options.pgroup || init->command_pid == 0 || init->command_group == 0)
+    return true;
+  if (waitid (P_PID, (id_t) init->command_pid, &info, WEXITED | WNOHANG | WNOWAIT) != 0
+      || info.si_pid == 0)
+    return false;
+  take_orders (init);
+  if (init->ending || init->options.command_end == GT_COMMAND_END_KILL)
     (void) kill (-init->command_group, SIGKILL);
+  return true;
 }
 
 /* waitid (P_ALL) is right here and nowhere else: this process does nothing but own its children,
@@ -88,12 +96,14 @@ kill_group_of_ended (const Init *init)
 bool
 reap (Init *init)
 {
-  if (init->options.pgroup)
-    kill_group_of_ended (init);
   for (;;) {
     siginfo_t info = { 0 };
-    if (waitid (P_ALL, 0, &info, WEXITED | WSTOPPED | WCONTINUED | WNOHANG) < 0)
+    const int ended = may_reap_ended (init) ? WEXITED : 0;
+    if (waitid (P_ALL, 0, &info, ended | WSTOPPED | WCONTINUED | WNOHANG) < 0) {
+      if (ended == 0)
+        continue; /* it has ended since */
       return errno != ECHILD;
+    }
     if (info.si_pid == 0)
       return true;
     const bool command = info.si_pid == init->command_pid;

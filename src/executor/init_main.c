@@ -320,6 +320,17 @@ set_up (Init *init)
   }
 }
 
+/* What the command left behind may have used the rest; it is in the account now that it is reaped.
+ */
+static void
+judge_cpu (Init *init)
+{
+  if (init->cause != GT_FAMILY_CAUSE_COMMAND || init->released || !is_cpu_spent (init))
+    return;
+  init->cause = GT_FAMILY_CAUSE_CPU;
+  tell (init, "ending %d", (int) init->cause);
+}
+
 int
 main (int argc, char **argv)
 {
@@ -335,6 +346,7 @@ main (int argc, char **argv)
     release_family (&init);
   else
     end_family (&init);
+  judge_cpu (&init);
   tell_usage (&init);
   remove_cgroups (&init);
   if (init.options.remove_dir != NULL)

@@ -78,14 +78,16 @@ proportional_bytes (const Members *members, uint64_t otherwise)
   return sum;
 }
 
+/* From the command's execution on; `watched_ns` is what those have used that are not reaped. */
 static int64_t
 family_cpu_ns (const Init *init, int64_t watched_ns)
 {
   uint64_t usec;
+  int64_t used_ns = watched_ns + reaped_cpu_ns ();
   if (init->options.cgroup2 != NULL
       && read_number (init->options.cgroup2, "cpu.stat", "usage_usec", &usec))
-    return (int64_t) usec * 1000;
-  return watched_ns + reaped_cpu_ns ();
+    used_ns = (int64_t) usec * 1000;
+  return used_ns > init->set_up_ns ? used_ns - init->set_up_ns : 0;
 }
 
 static uint64_t
@@ -106,6 +108,13 @@ check_oom (Init *init)
   const Options *o = &init->options;
   if (!init->ending && (o->memory1 != NULL || o->cgroup2 != NULL) && oom_count (init) > 0)
     end_now (init, GT_FAMILY_CAUSE_MEMORY);
+}
+
+bool
+is_cpu_spent (const Init *init)
+{
+  const int64_t limit_ns = init->options.cpu_ns;
+  return limit_ns != 0 && family_cpu_ns (init, 0) >= limit_ns;
 }
 
 static int64_t

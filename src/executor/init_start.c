@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <linux/sched.h>
 #include <linux/sched/types.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,19 +13,25 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
-/* What the child says before it executes, when it cannot. */
 typedef struct {
   int error;
   bool of_domain; /* not of the command */
 } Failure;
 
+/* What the child says: its start, right before it executes, and then, when it cannot, why. */
+typedef struct {
+  int64_t started_ns, set_up_ns; /* instant; CPU time until then */
+  Failure failure;
+} Word;
+
 static void
-refuse (int error_fd, int error, bool of_domain)
+refuse (int word_fd, int error, bool of_domain)
 {
-  const Failure failure = { error, of_domain };
-  (void) !write (error_fd, &failure, sizeof failure);
+  const Word word = { .failure = { error, of_domain } };
+  (void) !write (word_fd, &word, sizeof word);
   _exit (error == ENOENT ? EXIT_NOT_FOUND : EXIT_CANNOT_EXEC);
 }
 
@@ -75,18 +82,29 @@ set_schedule (const Options *options)
 }
 
 static void
-join_cgroups (const Init *init, bool joined_v2, int error_fd)
+join_cgroups (const Init *init, bool joined_v2, int word_fd)
 {
   const Options *o = &init->options;
   const char *const dirs[] = { joined_v2 ? NULL : o->cgroup2, o->memory1, o->pids1 };
   for (size_t i = 0; i < sizeof dirs / sizeof *dirs; i++)
     if (dirs[i] != NULL && !write_text (dirs[i], "cgroup.procs", "0"))
-      refuse (error_fd, errno, true);
+      refuse (word_fd, errno, true);
+}
+
+/* The instant first: no CPU time is counted that does not lie behind it. */
+static void
+say_start (int word_fd)
+{
+  Word word = { .started_ns = now_ns () };
+  struct timespec used = { 0 };
+  clock_gettime (CLOCK_PROCESS_CPUTIME_ID, &used);
+  word.set_up_ns = used.tv_sec * NS_PER_S + used.tv_nsec;
+  (void) !write (word_fd, &word, sizeof word);
 }
 
 /* The child, up to execvp(). */
 static void
-child_main (const Init *init, pid_t parent, bool joined_v2, int error_fd)
+child_main (const Init *init, pid_t parent, bool joined_v2, int word_fd)
 {
   const Options *options = &init->options;
   /* Our own sudden death takes the command along; the check closes the race with a parent that died
@@ -94,15 +112,16 @@ child_main (const Init *init, pid_t parent, bool joined_v2, int error_fd)
   prctl (PR_SET_PDEATHSIG, SIGKILL);
   if (getppid () != parent)
     _exit (EXIT_OURS);
-  join_cgroups (init, joined_v2, error_fd);
+  join_cgroups (init, joined_v2, word_fd);
   for (int i = 0; i < options->n_rlimits; i++)
     if (setrlimit (options->rlimits[i].resource, &options->rlimits[i].value) != 0)
-      refuse (error_fd, errno, true);
+      refuse (word_fd, errno, true);
   set_schedule (options);
   set_group (init);
   set_signals (options);
+  say_start (word_fd);
   execvp (options->command[0], options->command);
-  refuse (error_fd, errno, false);
+  refuse (word_fd, errno, false);
 }
 
 /* fork() that gives a pidfd and starts in the cgroup, as far as the kernel and the container's
@@ -137,11 +156,11 @@ fork_into_cgroup (const Init *init, int *pidfd, bool *joined_v2)
 
 /* "started", with the handle of the command where the descriptor can carry one. */
 static void
-tell_started (const Init *init, int pidfd)
+tell_started (const Init *init, int pidfd, const Word *word)
 {
-  char text[64];
-  const int length = snprintf (text, sizeof text, "started %d %lld\n", (int) init->command_pid,
-                               (long long) now_ns ());
+  char text[96];
+  const int length = snprintf (text, sizeof text, "started %d %lld %lld\n", (int) init->command_pid,
+                               (long long) word->started_ns, (long long) word->set_up_ns);
   struct iovec io = { text, (size_t) length };
   union {
     struct cmsghdr header;
@@ -156,7 +175,8 @@ tell_started (const Init *init, int pidfd)
   c->cmsg_len = CMSG_LEN (sizeof (int));
   memcpy (CMSG_DATA (c), &pidfd, sizeof pidfd);
   if (pidfd < 0 || sendmsg (init->options.status_fd, &message, MSG_NOSIGNAL) < 0)
-    tell (init, "started %d %lld", (int) init->command_pid, (long long) now_ns ());
+    tell (init, "started %d %lld %lld", (int) init->command_pid, (long long) word->started_ns,
+          (long long) word->set_up_ns);
 }
 
 static void
@@ -172,34 +192,48 @@ fail_start (const Init *init, Failure failure)
                                    : EXIT_CANNOT_EXEC);
 }
 
+/* Returns when the child has executed or ended, which closes its end. Until then it is not
+ * disturbed: with no event asked for poll() sleeps through what is written. */
+static Word
+await_exec (int word_fd)
+{
+  struct pollfd end = { .fd = word_fd };
+  Word word = { .started_ns = now_ns () }, next;
+  while (poll (&end, 1, -1) < 0 && errno == EINTR)
+    ;
+  while (read (word_fd, &next, sizeof next) == (ssize_t) sizeof next)
+    if (next.failure.error != 0)
+      word.failure = next.failure;
+    else
+      word = next;
+  return word;
+}
+
 void
 start_command (Init *init)
 {
-  int error_pipe[2], pidfd;
+  int word_pipe[2], pidfd;
   bool joined_v2;
-  if (pipe2 (error_pipe, O_CLOEXEC) < 0)
+  if (pipe2 (word_pipe, O_CLOEXEC) < 0)
     fail_start (init, (Failure){ errno, true });
   const pid_t parent = getpid ();
   const pid_t pid = fork_into_cgroup (init, &pidfd, &joined_v2);
   if (pid < 0)
     fail_start (init, (Failure){ errno, true });
   if (pid == 0)
-    child_main (init, parent, joined_v2, error_pipe[1]);
-  close (error_pipe[1]);
-  Failure failure = { 0 };
-  ssize_t got;
-  do
-    got = read (error_pipe[0], &failure, sizeof failure);
-  while (got < 0 && errno == EINTR);
-  close (error_pipe[0]);
-  if (got == (ssize_t) sizeof failure) {
+    child_main (init, parent, joined_v2, word_pipe[1]);
+  close (word_pipe[1]);
+  const Word word = await_exec (word_pipe[0]);
+  close (word_pipe[0]);
+  if (word.failure.error != 0) {
     siginfo_t info;
     waitid (P_PID, (id_t) pid, &info, WEXITED);
-    fail_start (init, failure);
+    fail_start (init, word.failure);
   }
   init->command_pid = pid;
   init->command_group = init->options.session != SESSION_CALLER ? pid : 0;
-  tell_started (init, pidfd);
+  init->set_up_ns = word.set_up_ns;
+  tell_started (init, pidfd, &word);
   if (pidfd >= 0)
     close (pidfd);
 }

@@ -53,6 +53,7 @@ on_started (GtFamily *family, const News *news)
 {
   family->state = GT_FAMILY_RUNNING;
   family->report.started_ns = news->values[1];
+  family->report.set_up_ns = news->values[2];
   /* Its own number for it is of another namespace, perhaps. */
   if (family->command_pidfd >= 0)
     family->command_pid = gt_pidfd_pid (family->command_pidfd);
@@ -321,16 +322,20 @@ gt_family_signal (GtFamily *family, int signo, gboolean group, GError **error)
 {
   if (family->state == GT_FAMILY_STARTING && signo > 0 && signo <= 64)
     family->early_signals |= G_GUINT64_CONSTANT (1) << (signo - 1);
-  if (family->command_pidfd < 0 || family->ended)
+  if (family->state == GT_FAMILY_STARTING || family->ended)
     return TRUE;
-  if (!gt_pidfd_signal (family->command_pidfd, signo) && errno != ESRCH)
-    return gt_os_fail (error, errno, "signal %d to %s (process %d)", signo, family->exec_what,
-                       (int) family->command_pid);
-  if (group && family->session != GT_SESSION_CALLER) {
+  const gboolean direct = family->command_pidfd >= 0;
+  /* Without the handle, for want of descriptors, the keeper does it. The order comes first: the
+   * command's end by this signal must not find the keeper without it, since the number of the group
+   * is the group's until the command is reaped. */
+  if (!direct || (group && family->session != GT_SESSION_CALLER)) {
     char text[32];
     (void) g_snprintf (text, sizeof text, "signal %d", signo);
     order (family, text);
   }
+  if (direct && !gt_pidfd_signal (family->command_pidfd, signo) && errno != ESRCH)
+    return gt_os_fail (error, errno, "signal %d to %s (process %d)", signo, family->exec_what,
+                       (int) family->command_pid);
   return TRUE;
 }
 

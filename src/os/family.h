@@ -88,11 +88,12 @@ typedef enum {
 typedef struct {
   GtDomain domain; /* in force, never AUTO */
   GtFamilyCause cause;
-  gint64 started_ns; /* the command was executed */
+  gint64 started_ns; /* right before the command was executed */
   gint64 ended_ns;   /* the keeper reaped the command */
   gint64 empty_ns;   /* the keeper had the kernel's word that no member is left */
   gint64 gone_ns;    /* the keeper itself was reaped by us */
-  gint64 cpu_ns;     /* of all members that were reaped by their parents or the keeper */
+  gint64 cpu_ns;     /* since started_ns, of all members that their parents or the keeper reaped */
+  gint64 set_up_ns;  /* CPU time of the command's process before, not in cpu_ns */
   guint64 peak_memory_bytes;
   guint64 oom_count;
   guint64 descendants_killed; /* members beside the command that the keeper had to kill, as it

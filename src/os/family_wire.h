@@ -3,10 +3,11 @@
  *
  * Owner to keeper, one message each on the lifeline: "kill", "deadline NS" (CLOCK_MONOTONIC),
  * "signal N" (to the command's process group), "end MODE" (what the command's end means from now
- * on). Keeper to owner, one message each on the status descriptor: started PID NS (with the
- * command's pidfd where the descriptor is a socket), failed ERRNO, refused ERRNO (of the domain,
- * not of the command), stopped SIGNAL, continued 0, exited CODE NS LEFTOVERS, signaled SIGNAL NS
- * LEFTOVERS, ending CAUSE, usage CPU_NS PEAK_BYTES METER OOM KILLED EMPTY_NS, gone 0 */
+ * on). Keeper to owner, one message each on the status descriptor: started PID NS SET_UP_NS (with
+ * the command's pidfd where the descriptor is a socket), failed ERRNO, refused ERRNO (of the
+ * domain, not of the command), stopped SIGNAL, continued 0, exited CODE NS LEFTOVERS, signaled
+ * SIGNAL NS LEFTOVERS, ending CAUSE (the last one holds), usage CPU_NS PEAK_BYTES METER OOM KILLED
+ * EMPTY_NS, gone 0 */
 #pragma once
 
 /* The nice value of a dying family's session (autogroups: the kernel gives each session the same
@@ -50,8 +51,8 @@ typedef enum {
 /* Who counts memory or enforces a limit. X (ID, name) */
 #define GT_METERS(X)                                                                               \
   X (NONE, "none")                                                                                 \
-  X (PROCESS, "largest process") /* peak memory only: a lower bound */                             \
-  X (WATCH, "watch")             /* the keeper looks every few ms */                               \
+  X (PROCESS, "process") /* peak memory only: of the largest process, a lower bound */             \
+  X (WATCH, "watch")     /* the keeper looks every few ms */                                       \
   X (CGROUP1, "cgroup1")                                                                           \
   X (CGROUP2, "cgroup2")
 

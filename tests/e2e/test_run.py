@@ -13,7 +13,10 @@ import sys
 import time
 
 import pytest
-from run_support import ENV, GNU, alive, oracle, outcome, pids_in, reap_strays, same, start, wait_until
+from run_support import BUILD, ENV, GNU, alive, domains, oracle, outcome, pids_in, reap_strays, same, start, wait_until
+
+DOMAINS = domains(str(BUILD / "src/cli/gilotine")) if (BUILD / "src/cli/gilotine").exists() else ["subreaper"]
+
 
 @pytest.fixture(autouse=True)
 def strays_are_reaped(no_process_outlives_its_test):
@@ -438,6 +441,55 @@ def test_help_tells_options_and_exit_status(gilotine):
         assert word in text
 
 
+def test_a_broken_pipe_of_its_own_is_not_the_commands(gilotine, tmp_path):
+    """Of -v, whose reader is gone: the command has written nothing."""
+    record = tmp_path / "record"
+    script = "trap 'exit 9' PIPE; trap 'sleep 0.3; exit 6' USR1; echo ready; while :; do sleep 0.02; done"
+    process = start(
+        gilotine, "-v", "--report", str(record), "30", "bash", "-c", script,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdout.readline() == "ready\n"
+    process.stderr.close()
+    process.send_signal(signal.SIGUSR1)
+    process.stdout.close()
+    assert process.wait(20) == 125  # a message that could not be written
+    assert report(record)["exit_code"] == 6
+
+
+def test_a_sigpipe_that_somebody_sends_goes_to_the_command(gilotine):
+    script = "trap 'echo got it; exit 6' PIPE; echo ready; while :; do sleep 0.02; done"
+    process = start(gilotine, "30", "bash", "-c", script, stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "ready\n"
+    process.send_signal(signal.SIGPIPE)
+    assert process.stdout.read() == "got it\n"
+    assert process.wait(20) == 6
+
+
+@pytest.mark.parametrize("domain", DOMAINS)
+@pytest.mark.parametrize("script", ["exit 7", "i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done", "(:); (:)"])
+def test_on_one_processor_no_more_cpu_time_than_time(gilotine, tmp_path, domain, script):
+    record = tmp_path / "record"
+    only = {min(os.sched_getaffinity(0))}
+    for _ in range(5):
+        subprocess.run(
+            [gilotine, "run", "--domain", domain, "--report", str(record), "30", "sh", "-c", script],
+            stdin=subprocess.DEVNULL,
+            preexec_fn=lambda: os.sched_setaffinity(0, only),
+        )
+        told = report(record)
+        # Two clocks, of which one is slewed.
+        assert 0 < told["cpu_ns"] <= told["wall_ns"] * 1.001 + 10_000
+
+
+def test_it_has_started_before_its_first_act(gilotine, tmp_path):
+    record = tmp_path / "record"
+    clock = "import time; print(time.monotonic_ns())"
+    before = time.monotonic_ns()
+    _, text, _ = outcome([gilotine, "run", "--report", str(record), "30", sys.executable, "-S", "-c", clock])
+    assert before < report(record)["started_ns"] < int(text)
+
+
 def test_a_memory_limit_ends_the_family_and_not_one_member(gilotine, tmp_path):
     eater = "import os, time\nb = bytearray(300 << 20)\nfor i in range(0, len(b), 4096): b[i] = 1\ntime.sleep(20)"
     pids = tmp_path / "pids"
@@ -449,6 +501,36 @@ def test_a_memory_limit_ends_the_family_and_not_one_member(gilotine, tmp_path):
     assert not any(alive(pid) for pid in pids_in(pids))
 
 
+TWO_EATERS = """
+import os, sys
+pairs = [os.pipe() for _ in range(2)]
+for _, told in pairs:
+    if os.fork() == 0:
+        held = bytearray(b"x") * (100 << 20)
+        os.write(told, b"x")
+        os.close(told)
+        sys.stdin.buffer.read()
+        os._exit(0)
+for heard, _ in pairs:
+    os.read(heard, 1)
+"""
+
+
+@pytest.mark.parametrize("domain", DOMAINS)
+@pytest.mark.parametrize("options", [[], ["--memory", "1G"]])
+def test_the_record_says_whose_the_peak_of_memory_is(gilotine, tmp_path, domain, options):
+    record = tmp_path / "record"
+    held, end = os.pipe()
+    command = [gilotine, "run", "--domain", domain, *options, "--report", str(record), "30", sys.executable, "-S", "-c", TWO_EATERS]
+    assert subprocess.run(command, stdin=held).returncode == 0
+    os.close(held)
+    os.close(end)
+    told = report(record)
+    of_the_family = told["peak_memory_by"] in ("cgroup1", "cgroup2")
+    assert of_the_family or told["peak_memory_by"] in ("process", "watch")
+    assert (told["peak_memory_bytes"] >= 200 << 20) == of_the_family or told["peak_memory_by"] == "watch"
+
+
 def test_a_cpu_limit_counts_the_family_together(gilotine, tmp_path):
     record = tmp_path / "record"
     burn = "while :; do :; done"
@@ -457,6 +539,33 @@ def test_a_cpu_limit_counts_the_family_together(gilotine, tmp_path):
     )
     assert code == 114 and "CPU" in text
     assert report(record)["reason"] == "cpu"
+
+
+@pytest.mark.parametrize("domain", DOMAINS)
+@pytest.mark.parametrize("limit", ["1e-20", "0.001"])
+def test_a_cpu_limit_that_was_passed_between_two_looks(gilotine, tmp_path, domain, limit):
+    record = tmp_path / "record"
+    busy = "i=0; while [ $i -lt 30000 ]; do i=$((i+1)); done"
+    code, _, text = outcome(
+        [gilotine, "run", "--domain", domain, "--cpu", limit, "--report", str(record), "30", "sh", "-c", busy]
+    )
+    told = report(record)
+    assert code == 114 and "CPU" in text
+    assert (told["outcome"], told["reason"]) == ("over-limit", "cpu")
+    assert told["cpu_ns"] >= float(limit) * 1e9
+
+
+@pytest.mark.parametrize("domain", DOMAINS)
+def test_a_cpu_limit_that_was_not_passed_is_not_told(gilotine, domain):
+    assert outcome([gilotine, "run", "--domain", domain, "--cpu", "60", "30", "sh", "-c", "exit 3"])[0] == 3
+
+
+def test_nobody_is_set_free_when_the_cpu_limit_is_passed(gilotine, tmp_path):
+    pid_file = tmp_path / "pid"
+    script = f"sleep 100 & echo $! > {pid_file}"
+    run = [gilotine, "run", "--domain", "subreaper", "--keep-descendants", "--cpu", "1e-20", "30", "sh", "-c", script]
+    assert outcome(run)[0] == 114
+    assert not alive(pids_in(pid_file)[0])
 
 
 def test_a_limit_of_processes(gilotine, tmp_path):

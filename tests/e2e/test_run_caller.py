@@ -63,6 +63,26 @@ def test_descriptors_up_to_the_last_that_the_limit_allows(gilotine, highest, lim
 
 
 @oracle
+@pytest.mark.parametrize("domain", DOMAINS)
+def test_a_low_soft_limit_of_descriptors_is_the_commands_and_not_ours(gilotine, domain):
+    def inherit():
+        resource.setrlimit(resource.RLIMIT_NOFILE, (4, 256))
+
+    command = ["5", "sh", "-c", "ulimit -Sn; ulimit -Hn"]
+    assert same(gilotine, *command, preexec_fn=inherit)[:2] == (0, "4\n256\n")
+    assert outcome([gilotine, "run", "--domain", domain, *command], preexec_fn=inherit)[:2] == (0, "4\n256\n")
+
+
+@pytest.mark.parametrize("limit", range(6, 20))
+def test_with_few_descriptors_it_fails_or_works_as_always(gilotine, limit):
+    def inherit():
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
+
+    code, _, text = outcome([gilotine, "run", "-k", "20", "0.2", "sleep", "25"], preexec_fn=inherit)
+    assert code == 124 or (code == 125 and limit < 12 and "open files" in text)
+
+
+@oracle
 @pytest.mark.parametrize("args", [["--k", "1"], ["--k=1"], ["--p"], ["--pr"], ["--pre"], ["--f"], ["--s", "INT"], ["--verb"]])
 def test_short_forms_of_timeouts_own_options_stay_theirs(gilotine, args):
     assert same(gilotine, *args, "1", "sh", "-c", "exit 3")[0] == 3

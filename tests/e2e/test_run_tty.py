@@ -227,6 +227,75 @@ def test_a_command_that_stops_itself_stops_the_job(shell, gilotine):
     shell.expect(PROMPT)
 
 
+def stopped_in(pid_file: pathlib.Path) -> bool:
+    """Whether the process whose number is in that file is stopped."""
+    pids = pids_in(pid_file)
+    return bool(pids) and " T " in pathlib.Path("/proc", str(pids[0]), "stat").read_text()
+
+
+STOPS = "echo $$ > {}; kill -STOP $$; echo went on; sleep 30"
+
+
+@pytest.mark.parametrize("script", [STOPS, f"bash -c '{STOPS}'; true"], ids=["command", "child"])
+def test_ctrl_c_ends_what_has_stopped_itself(shell, gilotine, tmp_path, script):
+    """A stopped process takes no signal but KILL until it is continued."""
+    pid_file, file = tmp_path / "pid", tmp_path / "script"
+    file.write_text(script.format(pid_file))
+    shell.send(f"'{gilotine}' run 60 bash {file}\n")
+    wait_until(lambda: stopped_in(pid_file))
+    shell.send("\x03")
+    shell.expect(PROMPT)
+    shell.send("echo code $?\n")
+    shell.expect("code 130")
+
+
+def test_ctrl_z_stops_the_run_of_what_has_stopped_itself(shell, gilotine, tmp_path):
+    pid_file, file = tmp_path / "pid", tmp_path / "script"
+    file.write_text(STOPS.format(pid_file))
+    shell.send(f"'{gilotine}' run 60 bash {file}\n")
+    wait_until(lambda: stopped_in(pid_file))
+    shell.send("\x1a")
+    shell.expect("Stopped")
+    shell.expect(PROMPT)
+    shell.send("fg\n")
+    shell.expect("went on")
+    shell.send("\x03")
+    shell.expect(PROMPT)
+    shell.send("echo code $?\n")
+    shell.expect("code 130")
+
+
+TIDY = """
+import os, signal
+def tidy(*_):
+    print("tidied", flush=True)
+    os.kill(os.getpid(), signal.SIGSTOP)
+    print("went on", flush=True)
+    os._exit(7)
+signal.signal(signal.SIGTSTP, tidy)
+print("ready", flush=True)
+while True:
+    signal.pause()
+"""
+
+
+def test_ctrl_z_is_followed_when_the_command_stops_itself_another_way(shell, gilotine, tmp_path):
+    """As ls does: first the terminal in order, then SIGSTOP."""
+    file = tmp_path / "tidy.py"
+    file.write_text(TIDY)
+    shell.send(f"'{gilotine}' run 60 {sys.executable} -S {file}\n")
+    shell.expect(r"\rready\r\n")
+    shell.send("\x1a")
+    shell.expect("tidied")
+    shell.expect("Stopped")
+    shell.expect(PROMPT)
+    shell.send("fg\n")
+    shell.expect("went on")
+    shell.expect(PROMPT)
+    shell.send("echo code $?\n")
+    shell.expect("code 7")
+
+
 def test_the_limit_holds_for_a_stopped_job(shell, gilotine, tmp_path):
     pid_file = tmp_path / "pid"
     shell.send(f"'{gilotine}' run -k 0.3 4 sh -c 'echo $$ > {pid_file}; exec sleep 60'\n")

@@ -33,6 +33,7 @@ a_value_is_told_and_the_executor_is_used_again (void)
     assert_told (world, job, GT_OUTCOME_VALUE, GT_REASON_ANSWER);
     g_assert_cmpuint (fake_world_told (world, job)->n_parts, >=, 1);
     g_assert_cmpint (fake_world_told (world, job)->record.wall_ns, ==, 2 * MS);
+    g_assert_cmpstr (fake_world_told (world, job)->record.peak_memory_by, ==, "process");
   }
   g_assert_cmpuint (world->starts, ==, 2);
   g_assert_cmpuint (world->kills, ==, 0);

@@ -98,8 +98,9 @@ write_power (char *text, gsize size, int digits, double value, gboolean single)
   if (fabs (frexp (value, &exponent)) != 0.5)
     return FALSE;
   /* From the middle of all that reads back as it. */
-  long double step = ldexpl (value, -(single ? FLT_MANT_DIG : DBL_MANT_DIG) - 2);
-  (void) snprintf (text, size, "%.*Lg", digits, value + step);
+  long double middle = (long double) value;
+  middle += ldexpl (middle, -(single ? FLT_MANT_DIG : DBL_MANT_DIG) - 2);
+  (void) snprintf (text, size, "%.*Lg", digits, middle);
   return reads_back (text, value, single);
 }
 

@@ -43,14 +43,13 @@ print_help (FILE *out)
   fprintf (out, "\n'gilotine COMMAND --help' tells the options of one command.\n");
 }
 
-/* A descriptor that we open must never become standard input, output or error. What is written to a
- * closed output fails: nobody has it. */
+/* A descriptor that we open must never become standard input, output or error. */
 static void
-open_standard_descriptors (gboolean is_run)
+open_standard_descriptors (int flags)
 {
   int fd;
   do
-    fd = open ("/dev/null", is_run ? O_RDONLY | O_CLOEXEC : O_RDONLY);
+    fd = open ("/dev/null", flags);
   while (fd >= 0 && fd <= STDERR_FILENO);
   if (fd >= 0)
     close (fd);
@@ -75,8 +74,16 @@ check_output (int status, void *data)
   _exit (output_failure);
 }
 
-/* `run` hands its caller's descriptors on as they are, closed ones too; its own writes to a closed
- * one fail. */
+/* What is written to a closed output fails: nobody has it. The lab has its results in a folder, and
+ * `run` hands its caller's descriptors on as they are, closed ones too. */
+static int
+standard_flags (const char *command)
+{
+  if (strcmp (command, "lab") == 0)
+    return O_RDWR;
+  return strcmp (command, "run") == 0 ? O_RDONLY | O_CLOEXEC : O_RDONLY;
+}
+
 static int
 run_here (const Command *command, int argc, char **argv)
 {
@@ -85,7 +92,7 @@ run_here (const Command *command, int argc, char **argv)
   g_set_prgname (name);
   if (is_run)
     output_failure = GT_RUN_FAILED;
-  open_standard_descriptors (is_run);
+  open_standard_descriptors (standard_flags (command->name));
   return command->func (argc, argv);
 }
 

@@ -34,8 +34,6 @@ static gboolean
 open_target (GtRunReport *report, const char *target, GtInstant until, GError **error)
 {
   struct stat st;
-  if (*target == '\0')
-    return gt_os_fail (error, ENOENT, "the name");
   if (fd_of (target) >= 0)
     return take_fd (report, fd_of (target), error);
   gboolean exists = lstat (target, &st) == 0;
@@ -55,6 +53,8 @@ gboolean
 gt_run_report_open (GtRunReport *report, const char *target, GtInstant until, GError **error)
 {
   *report = (GtRunReport){ .target = target, .fd = -1 };
+  if (target != NULL && *target == '\0')
+    return gt_os_fail (error, ENOENT, "--report");
   if (target == NULL || open_target (report, target, until, error))
     return TRUE;
   g_prefix_error (error, "--report: ");

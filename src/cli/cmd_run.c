@@ -194,7 +194,6 @@ judge (Run *run, const GtRunSession *session)
   run->record.interrupted_ns = session->interrupted_ns != 0 ? session->interrupted_ns : -1;
   int code = session->survivors ? judge_survivors (run, session) : -1;
   gt_run_record_family (&run->record, session->family);
-  run->record.peak_memory_by = gt_meter_name (gt_family_report (session->family)->peak_memory_by);
   if (code < 0)
     code = judge_limits (run, session);
   if (code >= 0)

@@ -30,7 +30,7 @@ place_of_fd (int fd)
   return fstat (fd, &st) == 0 ? place_of_inode (&st) : NULL;
 }
 
-/* What does not exist yet has its folder and name. */
+/* What does not exist yet has its path. */
 static char *
 place_of (const char *path)
 {
@@ -39,12 +39,7 @@ place_of (const char *path)
     return NULL;
   if (stat (path, &st) == 0)
     return place_of_inode (&st);
-  g_autofree char *folder = g_path_get_dirname (path);
-  g_autofree char *name = g_path_get_basename (path);
-  char *real = realpath (folder, NULL);
-  char *place = real != NULL ? g_build_filename (real, name, NULL) : NULL;
-  free (real);
-  return place;
+  return gt_target_real_path (path);
 }
 
 static gboolean

@@ -6,12 +6,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#define MOST_LINKS 40 /* as the kernel follows */
 
 static mode_t
 mode_for_new (void)
@@ -19,49 +15,6 @@ mode_for_new (void)
   mode_t mask = umask (0);
   (void) umask (mask);
   return 0666 & ~mask;
-}
-
-static char *
-real_path (const char *name)
-{
-  char *real = realpath (name, NULL);
-  char *copy = g_strdup (real);
-  free (real);
-  return copy;
-}
-
-/* Of a file that is not there, in a folder that is. NULL and errno. */
-static char *
-real_path_of_new (const char *name)
-{
-  g_autofree char *folder = g_path_get_dirname (name);
-  g_autofree char *real = real_path (folder);
-  const char *slash = strrchr (name, '/');
-  const char *base = slash != NULL ? slash + 1 : name;
-  if (*base == '\0')
-    errno = ENOTDIR; /* "new/" asks for a folder */
-  return *base != '\0' && real != NULL ? g_build_filename (real, base, NULL) : NULL;
-}
-
-/* A link is followed, also one to a file that is not there yet: the file behind it is replaced, not
- * the link. NULL and errno. */
-static char *
-behind_links (const char *target)
-{
-  char *real = real_path (target);
-  if (real != NULL || errno != ENOENT)
-    return real;
-  g_autofree char *at = g_strdup (target);
-  for (int i = 0; i < MOST_LINKS; i++) {
-    g_autofree char *to = g_file_read_link (at, NULL);
-    if (to == NULL)
-      return real_path_of_new (at);
-    g_autofree char *folder = g_path_get_dirname (at);
-    g_free (at);
-    at = g_path_is_absolute (to) ? g_strdup (to) : g_build_filename (folder, to, NULL);
-  }
-  errno = ELOOP;
-  return NULL;
 }
 
 static gboolean
@@ -78,7 +31,7 @@ resolve (GtQueryOut *self, const char *target, GtInstant until, GError **error)
     return self->fd >= 0;
   }
   self->mode = exists ? st.st_mode & 0777 : mode_for_new ();
-  self->target = behind_links (target);
+  self->target = gt_target_real_path (target);
   return self->target != NULL || gt_os_fail (error, errno, "%s", target);
 }
 

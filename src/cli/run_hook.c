@@ -20,11 +20,13 @@ gt_run_hook_room_ns (gboolean has_hook)
 }
 
 GtFamily *
-gt_run_hook_start (const char *command, GStrv env, pid_t late_pid, GtInstant until)
+gt_run_hook_start (const char *command, const GtRunInherited *inherited, pid_t late_pid,
+                   GtInstant until)
 {
   char pid[32];
   g_snprintf (pid, sizeof pid, "%d", (int) late_pid);
-  g_auto (GStrv) hook_env = g_environ_setenv (g_strdupv (env), "GILOTINE_PID", pid, TRUE);
+  g_auto (GStrv) hook_env
+      = g_environ_setenv (g_strdupv (inherited->env), "GILOTINE_PID", pid, TRUE);
   const char *argv[] = { "/bin/sh", "-c", command, NULL };
   const GtFdMap fds[] = { { STDERR_FILENO, STDOUT_FILENO }, { STDERR_FILENO, STDERR_FILENO } };
   const GtFamilySpec spec = {
@@ -36,6 +38,8 @@ gt_run_hook_start (const char *command, GStrv env, pid_t late_pid, GtInstant unt
     .purpose = GT_PURPOSE_TRANSPARENT,
     .session = GT_SESSION_GROUP,
     .deadline = until,
+    .rlimits = &inherited->files,
+    .n_rlimits = inherited->n_rlimits,
   };
   g_autoptr (GError) error = NULL;
   GtFamily *hook = gt_family_start (&spec, &error);

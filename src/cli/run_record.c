@@ -82,6 +82,7 @@ gt_run_record_family (GtOutcomeRecord *record, const GtFamily *family)
       = gt_family_state (family) == GT_FAMILY_GONE ? or_unknown (report->gone_ns) : -1;
   record->cpu_ns = report->cpu_ns;
   record->peak_memory_bytes = (gint64) report->peak_memory_bytes;
+  record->peak_memory_by = gt_meter_name (report->peak_memory_by);
   record->oom_count = (gint64) report->oom_count;
   record->leftovers = (gint64) report->leftovers;
   record->descendants_killed = (gint64) report->descendants_killed;

@@ -181,7 +181,7 @@ time_is_over (GtRunSession *session)
   }
   session->phase = GT_RUN_HOOK;
   session->next = gt_run_hook_limit (session->hard);
-  session->hook = gt_run_hook_start (session->options->on_soft, session->inherited->env,
+  session->hook = gt_run_hook_start (session->options->on_soft, session->inherited,
                                      gt_family_command_pid (session->family), session->next);
   if (session->hook == NULL)
     start_grace (session);

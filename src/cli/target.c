@@ -4,11 +4,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define LOOK_US 10000 /* for a reader: nothing tells when one comes */
+#define LOOK_US    10000 /* for a reader: nothing tells when one comes */
+#define MOST_LINKS 40    /* as the kernel follows */
 
 int
 gt_target_own_fd (const char *name)
@@ -60,4 +62,45 @@ gt_target_open (const char *name, GtInstant until, GError **error)
   else
     (void) fcntl (fd, F_SETFL, fcntl (fd, F_GETFL) & ~O_NONBLOCK);
   return fd;
+}
+
+static char *
+real_path (const char *name)
+{
+  char *real = realpath (name, NULL);
+  char *copy = g_strdup (real);
+  free (real);
+  return copy;
+}
+
+/* Of a file that is not there, in a folder that is. NULL and errno. */
+static char *
+real_path_of_new (const char *name)
+{
+  g_autofree char *folder = g_path_get_dirname (name);
+  g_autofree char *real = real_path (folder);
+  const char *slash = strrchr (name, '/');
+  const char *base = slash != NULL ? slash + 1 : name;
+  if (*base == '\0')
+    errno = ENOTDIR; /* "new/" asks for a folder */
+  return *base != '\0' && real != NULL ? g_build_filename (real, base, NULL) : NULL;
+}
+
+char *
+gt_target_real_path (const char *name)
+{
+  char *real = real_path (name);
+  if (real != NULL || errno != ENOENT)
+    return real;
+  g_autofree char *at = g_strdup (name);
+  for (int i = 0; i < MOST_LINKS; i++) {
+    g_autofree char *to = g_file_read_link (at, NULL);
+    if (to == NULL)
+      return real_path_of_new (at);
+    g_autofree char *folder = g_path_get_dirname (at);
+    g_free (at);
+    at = g_path_is_absolute (to) ? g_strdup (to) : g_build_filename (folder, to, NULL);
+  }
+  errno = ELOOP;
+  return NULL;
 }

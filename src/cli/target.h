@@ -16,3 +16,7 @@ int gt_target_dup (int fd, GError **error);
 /* Opens what is no regular file: a device, a pipe, a link. A named pipe's reader is waited for,
  * until then. -1 and `error`; GT_OS_ERROR_TIMEOUT when none came. */
 int gt_target_open (const char *name, GtInstant until, GError **error);
+
+/* The file behind all links, also one that is not there yet, in a folder that is: what is replaced
+ * is that file, not a link. NULL and errno; free with g_free(). */
+char *gt_target_real_path (const char *name);

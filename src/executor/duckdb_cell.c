@@ -132,7 +132,6 @@ items_init (Items *self, idx_t most)
   *self = (Items){ .values = g_new0 (duckdb_value, most + 1) };
 }
 
-/* The type is taken over. */
 static void
 items_add (Items *self, duckdb_logical_type type, duckdb_vector vector, idx_t from, idx_t count)
 {
@@ -142,34 +141,25 @@ items_add (Items *self, duckdb_logical_type type, duckdb_vector vector, idx_t fr
     if (value != NULL)
       self->values[self->n_values++] = value;
   }
+}
+
+/* The type is taken over. */
+static void
+items_take (Items *self, duckdb_logical_type type, duckdb_vector vector, idx_t from, idx_t count)
+{
+  items_add (self, type, vector, from, count);
   duckdb_destroy_logical_type (&type);
 }
 
+/* A list or an array, by its `create`. The type is taken over. */
 static duckdb_value
-list_value (duckdb_logical_type type, duckdb_vector vector, duckdb_list_entry entry)
+sequence_value (duckdb_logical_type child, duckdb_vector vector, idx_t from, idx_t count,
+                duckdb_value (*create) (duckdb_logical_type, duckdb_value *, idx_t))
 {
   g_auto (Items) items;
-  items_init (&items, entry.length);
-  items_add (&items, duckdb_list_type_child_type (type), duckdb_list_vector_get_child (vector),
-             entry.offset, entry.length);
-  duckdb_logical_type child = duckdb_list_type_child_type (type);
-  duckdb_value value
-      = items.failed ? NULL : duckdb_create_list_value (child, items.values, items.n_values);
-  duckdb_destroy_logical_type (&child);
-  return value;
-}
-
-static duckdb_value
-array_value (duckdb_logical_type type, duckdb_vector vector, idx_t row)
-{
-  idx_t size = duckdb_array_type_array_size (type);
-  g_auto (Items) items;
-  items_init (&items, size);
-  items_add (&items, duckdb_array_type_child_type (type), duckdb_array_vector_get_child (vector),
-             row * size, size);
-  duckdb_logical_type child = duckdb_array_type_child_type (type);
-  duckdb_value value
-      = items.failed ? NULL : duckdb_create_array_value (child, items.values, items.n_values);
+  items_init (&items, count);
+  items_add (&items, child, vector, from, count);
+  duckdb_value value = items.failed ? NULL : create (child, items.values, items.n_values);
   duckdb_destroy_logical_type (&child);
   return value;
 }
@@ -182,10 +172,10 @@ map_value (duckdb_logical_type type, duckdb_vector vector, duckdb_list_entry ent
   g_auto (Items) values;
   items_init (&keys, entry.length);
   items_init (&values, entry.length);
-  items_add (&keys, duckdb_map_type_key_type (type), duckdb_struct_vector_get_child (pairs, 0),
-             entry.offset, entry.length);
-  items_add (&values, duckdb_map_type_value_type (type), duckdb_struct_vector_get_child (pairs, 1),
-             entry.offset, entry.length);
+  items_take (&keys, duckdb_map_type_key_type (type), duckdb_struct_vector_get_child (pairs, 0),
+              entry.offset, entry.length);
+  items_take (&values, duckdb_map_type_value_type (type), duckdb_struct_vector_get_child (pairs, 1),
+              entry.offset, entry.length);
   return keys.failed || values.failed
              ? NULL
              : duckdb_create_map_value (type, keys.values, values.values, entry.length);
@@ -198,8 +188,8 @@ struct_value (duckdb_logical_type type, duckdb_vector vector, idx_t row)
   g_auto (Items) items;
   items_init (&items, n_members);
   for (idx_t i = 0; i < n_members; i++)
-    items_add (&items, duckdb_struct_type_child_type (type, i),
-               duckdb_struct_vector_get_child (vector, i), row, 1);
+    items_take (&items, duckdb_struct_type_child_type (type, i),
+                duckdb_struct_vector_get_child (vector, i), row, 1);
   return items.failed ? NULL : duckdb_create_struct_value (type, items.values);
 }
 
@@ -210,8 +200,8 @@ union_value (duckdb_logical_type type, duckdb_vector vector, idx_t row)
   const guint8 *tags = duckdb_vector_get_data (duckdb_struct_vector_get_child (vector, 0));
   g_auto (Items) items;
   items_init (&items, 1);
-  items_add (&items, duckdb_union_type_member_type (type, tags[row]),
-             duckdb_struct_vector_get_child (vector, 1 + (idx_t) tags[row]), row, 1);
+  items_take (&items, duckdb_union_type_member_type (type, tags[row]),
+              duckdb_struct_vector_get_child (vector, 1 + (idx_t) tags[row]), row, 1);
   return items.failed ? NULL : duckdb_create_union_value (type, tags[row], items.values[0]);
 }
 
@@ -232,9 +222,15 @@ any_value (duckdb_logical_type type, duckdb_vector vector, idx_t row)
   case DUCKDB_TYPE_ENUM:
     return enum_value (type, data, row);
   case DUCKDB_TYPE_LIST:
-    return list_value (type, vector, ((duckdb_list_entry *) data)[row]);
+    return sequence_value (duckdb_list_type_child_type (type),
+                           duckdb_list_vector_get_child (vector),
+                           ((duckdb_list_entry *) data)[row].offset,
+                           ((duckdb_list_entry *) data)[row].length, duckdb_create_list_value);
   case DUCKDB_TYPE_ARRAY:
-    return array_value (type, vector, row);
+    return sequence_value (duckdb_array_type_child_type (type),
+                           duckdb_array_vector_get_child (vector),
+                           row * duckdb_array_type_array_size (type),
+                           duckdb_array_type_array_size (type), duckdb_create_array_value);
   case DUCKDB_TYPE_MAP:
     return map_value (type, vector, ((duckdb_list_entry *) data)[row]);
   case DUCKDB_TYPE_STRUCT:

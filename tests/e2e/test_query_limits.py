@@ -489,8 +489,16 @@ def test_a_report_does_not_replace_what_standard_output_is(query, tmp_path):
     assert process.returncode == 2
 
 
+def test_a_link_to_a_file_that_is_not_there_yet_is_that_file(query, tmp_path):
+    (tmp_path / "link").symlink_to("new.db")
+    done = query("--db", "new.db", "-o", "link", "select 1 as a")
+    assert done.returncode == 2 and b"the database and the output (-o) are the same file" in done.stderr
+    assert not (tmp_path / "new.db").exists()
+
+
 @pytest.mark.parametrize("args", [
     ["--report", "1"], ["--report", "/dev/stdout"], ["-o", "/dev/null", "--report", "/dev/null"],
+    ["-o", "/dev/stdout", "--report", "1"],
     ["-o", "a", "--report", "b"],
 ])  # fmt: skip
 def test_what_is_written_in_place_may_be_the_same(query, tmp_path, args):
@@ -498,6 +506,6 @@ def test_what_is_written_in_place_may_be_the_same(query, tmp_path, args):
         process = query.start("--format", "csv", *args, "select 1 as a", stdout=out)
         assert process.communicate(timeout=WAIT)[1] == b""
     assert process.returncode == 0
-    if "-o" not in args:
+    if "-o" not in args or "/dev/stdout" in args:
         first, _, record = (tmp_path / "out").read_bytes().partition(b"{")
         assert first == b"a\r\n1\r\n" and json.loads(b"{" + record)["outcome"] == "value"

@@ -371,6 +371,13 @@ def test_on_soft_runs_before_the_signal_and_knows_the_late_one(gilotine):
     assert outcome([gilotine, "run", "--on-soft", "echo never", "5", "true"])[2] == ""
 
 
+def test_on_soft_has_the_callers_limit_of_descriptors(gilotine):
+    """Ours is raised for us alone."""
+    script = "ulimit -Sn 200; exec \"$0\" run --on-soft 'ulimit -Sn' -k 5 0.1 sleep 60"
+    code, _, text = outcome(["sh", "-c", script, gilotine])
+    assert (code, text) == (124, "200\n")
+
+
 def test_on_soft_that_stops_its_keeper_is_answered_when_it_ends(gilotine):
     began = time.monotonic()
     code, _, _ = outcome([gilotine, "run", "-k", "20", "--on-soft", "kill -STOP $PPID; exit 0", "0.2", "sleep", "99"])
